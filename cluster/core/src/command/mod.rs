@@ -1,0 +1,223 @@
+//! All that can change metadata: commands, their answers, and the batch that carries them.
+//!
+//! Owns the typed form; [`encoding`] turns it into the bytes of the Raft log and back. Commands arrive
+//! complete: times, ids and parsed documents are in them, since apply may not look anything up outside
+//! the state. Bounds (number of tags, size of a manifest) are the business of whoever builds a command.
+
+pub mod encoding;
+
+use std::collections::BTreeMap;
+
+use proto::digest::Digest;
+use proto::identity::{NodeId, RegistryId};
+use proto::name::{RepositoryName, Tag};
+use proto::upload::UploadId;
+
+use crate::key::RepositoryId;
+
+/// One Raft entry: commands that one proposer grouped under one clock reading. An empty one only moves
+/// log time on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The proposer's wall clock, milliseconds since 1970. Log time is the largest seen so far.
+    pub time_ms: u64,
+    /// Applied in order. Each is atomic alone: a refused one changes nothing.
+    pub commands: Vec<Command>,
+}
+
+/// One change of the metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Names the cluster; the first one wins.
+    InitCluster(InitCluster),
+    /// Publishes the key with which a node signs bearer tokens; replaces the node's older one.
+    RegisterNodeKey(RegisterNodeKey),
+    /// Makes an uploaded blob readable in a repository.
+    CommitBlob(CommitBlob),
+    /// Makes a blob of another repository readable in this one.
+    MountBlob(MountBlob),
+    /// Keeps a blob without links from being dropped for another lease.
+    RenewLease {
+        /// The blob.
+        digest: Digest,
+    },
+    /// Makes a blob unreadable in a repository.
+    UnlinkBlob {
+        /// Where.
+        repository: RepositoryId,
+        /// The blob.
+        digest: Digest,
+    },
+    /// Forgets a blob that nothing links, if it still has this generation (consistency rule R1).
+    DropBlob {
+        /// The blob.
+        digest: Digest,
+        /// The generation that was planned to go.
+        generation: UploadId,
+    },
+    /// Stores a manifest and moves tags to it.
+    PutManifest(Box<PutManifest>),
+    /// Removes a manifest, its tags and its referrer row.
+    DeleteManifest {
+        /// Where.
+        repository: RepositoryId,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// Removes one tag.
+    DeleteTag {
+        /// Where.
+        repository: RepositoryId,
+        /// The name to remove.
+        tag: Tag,
+    },
+}
+
+/// See [`Command::InitCluster`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitCluster {
+    /// Random.
+    pub cluster_id: [u8; 16],
+    /// The registry of requests that name none.
+    pub registry: RegistryId,
+    /// Hash of the first secret of the registry's account's root, a PHC string.
+    pub root_password_hash: String,
+}
+
+/// See [`Command::RegisterNodeKey`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterNodeKey {
+    /// Who signs.
+    pub node: NodeId,
+    /// ed25519.
+    pub public_key: [u8; 32],
+}
+
+/// See [`Command::CommitBlob`]. Creates the repository if it is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitBlob {
+    /// Where it becomes readable.
+    pub repository: RepositoryId,
+    /// The blob.
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+    /// The upload that the durable copies came from.
+    pub generation: UploadId,
+    /// Root of the hash tree over its pieces.
+    pub pieces_root: [u8; 32],
+    /// Refused once log time is past this, since homes may then remove the staged copies (R3).
+    pub staging_deadline_ms: u64,
+}
+
+/// See [`Command::MountBlob`]. Creates the repository if it is new and the mount succeeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountBlob {
+    /// Where it becomes readable.
+    pub repository: RepositoryId,
+    /// The blob.
+    pub digest: Digest,
+    /// Repositories of the same registry that the caller may read, in order of preference.
+    pub from: Vec<RepositoryName>,
+}
+
+/// See [`Command::PutManifest`]. Creates the repository if it is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutManifest {
+    /// Where.
+    pub repository: RepositoryId,
+    /// Of `content`.
+    pub digest: Digest,
+    /// As pushed.
+    pub media_type: String,
+    /// The document, byte for byte.
+    pub content: Vec<u8>,
+    /// Config and layers with the sizes the document states. Each must be linked to the repository.
+    pub blobs: Vec<(Digest, u64)>,
+    /// Manifests that an index names; they need not exist.
+    pub children: Vec<Digest>,
+    /// The manifest that this one refers to; it need not exist.
+    pub subject: Option<Digest>,
+    /// For the listing of the subject's referrers.
+    pub artifact_type: Option<String>,
+    /// For the listing of the subject's referrers; kept only if there is a subject.
+    pub annotations: BTreeMap<String, String>,
+    /// Move to this manifest, all or none.
+    pub tags: Vec<Tag>,
+    /// Must hold for every one of `tags`; without tags, for the manifest itself.
+    pub condition: Option<Condition>,
+}
+
+/// A condition on what a name stands for when the command is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It stands for one of these.
+    IfMatch(Vec<Digest>),
+    /// It stands for something.
+    IfMatchAny,
+    /// It stands for nothing yet.
+    IfNoneMatchAny,
+}
+
+/// What became of a command, in the order of the batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// The cluster has its name now.
+    ClusterInitialized,
+    /// The cluster had a name already; nothing changed.
+    AlreadyInitialized {
+        /// Its id.
+        cluster_id: [u8; 16],
+        /// Its default registry.
+        registry: RegistryId,
+    },
+    /// The key is known to all nodes.
+    NodeKeyRegistered,
+    /// The blob is readable in the repository.
+    BlobLinked {
+        /// The generation that the record names: the command's, or an older one that stays.
+        generation: UploadId,
+    },
+    /// The staged copies may be gone: upload again.
+    StagingExpired,
+    /// The blob is readable in the repository.
+    Mounted {
+        /// Bytes.
+        size: u64,
+    },
+    /// None of the repositories links the blob.
+    NotMounted,
+    /// The blob stays at least until then.
+    LeaseRenewed {
+        /// Log time, milliseconds.
+        until_ms: u64,
+    },
+    /// The blob is no longer readable in the repository.
+    Unlinked,
+    /// A manifest of the repository needs the blob.
+    InUse,
+    /// The blob is forgotten; its files of that generation may be unlinked.
+    Dropped,
+    /// The blob has another generation, a link or a lease.
+    Kept,
+    /// The manifest is stored and the tags moved.
+    ManifestStored {
+        /// False if this repository had it already.
+        created: bool,
+        /// Index of the entry.
+        index: u64,
+    },
+    /// The repository does not link these blobs, whether or not they exist elsewhere.
+    MissingBlobs(Vec<Digest>),
+    /// These blobs have other sizes than the manifest states; with their true sizes.
+    SizeMismatch(Vec<(Digest, u64)>),
+    /// The condition does not hold.
+    ConditionFailed {
+        /// What the name stands for.
+        current: Option<Digest>,
+    },
+    /// The manifest, or tag, is gone.
+    Deleted,
+    /// There is no such thing.
+    NotFound,
+}

@@ -1,0 +1,12 @@
+//! Agreement at run time: the Raft group, its storage on this disk, and the handle to the metadata.
+//!
+//! Owns how commands become log entries, how entries become state, and when a read is current. What a
+//! command does is decided in `cluster-core`; the storage engine is named in `storage` only, openraft in
+//! `raft`, `storage` and the parts of `metadata` that drive it.
+
+pub mod metadata;
+mod raft;
+mod storage;
+
+pub use metadata::{Metadata, MetadataConfig, OpenError, ProposeError, ReadError, Status, Unavailable};
+pub use storage::{DirectoryError, StateReader, StorageError};

@@ -1,0 +1,92 @@
+//! What this node keeps of the metadata: the Raft log and vote, and the replicated state.
+//!
+//! Owns the metadata directory:
+//!
+//! ```text
+//! FORMAT       "shoal-metadata 1": refuses a directory of another kind or release
+//! log.db       the Raft log and vote; every write is on disk before it counts
+//! state.db     the replicated state; behind the log by some entries after a crash, which are applied again
+//! snapshot/    a state on its way from another node; emptied at start
+//! ```
+//!
+//! The log and the state are two files since they want opposite things: the log small synchronous writes,
+//! the state large lazy ones. Log entries go only after the state that holds their effect is on disk.
+//! [`engine`] is the only module that names the storage engine. Any error in here is fatal for the node:
+//! nothing is retried after a failed write or sync, and nothing unreadable is taken for absent.
+
+mod directory;
+mod encoding;
+mod engine;
+mod log;
+mod snapshot;
+mod state;
+#[cfg(test)]
+mod suite_test;
+
+use std::path::PathBuf;
+
+pub(crate) use self::directory::Directory;
+pub use self::directory::DirectoryError;
+pub use self::engine::Reader as StateReader;
+pub(crate) use self::log::LogStore;
+pub(crate) use self::snapshot::StateSnapshot;
+pub(crate) use self::state::StateStore;
+
+/// The metadata on this node's disk cannot be used. Always fatal for the node.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The engine failed: the disk is full or broken, or the file is damaged.
+    #[error("the metadata file {} failed: check the disk; if the file is damaged, restore the directory from a backup or start this node with an empty one", .path.display())]
+    Engine {
+        /// The file.
+        path: PathBuf,
+        /// What the engine says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The engine stopped with a panic, which it does on some damaged files.
+    #[error("the metadata file {} is damaged: restore the directory from a backup or start this node with an empty one", .path.display())]
+    EnginePanicked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A value is not what was written.
+    #[error("the metadata file {} is damaged at key {}: restore the directory from a backup or start this node with an empty one", .path.display(), .key.escape_ascii())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Of the value.
+        key: Vec<u8>,
+    },
+    /// A value was written by another release.
+    #[error("the metadata file {} has a value of version {version} at key {}: run the release that wrote it", .path.display(), .key.escape_ascii())]
+    UnknownVersion {
+        /// The file.
+        path: PathBuf,
+        /// Of the value.
+        key: Vec<u8>,
+        /// Found.
+        version: u8,
+    },
+    /// A file that belongs to a snapshot could not be written or read.
+    #[error("the snapshot file {} failed", .path.display())]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A snapshot that came from another node is not whole.
+    #[error("the snapshot is damaged or of an unknown version, nothing was replaced")]
+    SnapshotDamaged,
+}
+
+/// Runs `work` where it may block. A panic in it is the engine's: `path` is its file.
+async fn blocking<T: Send + 'static>(
+    path: PathBuf,
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(StorageError::EnginePanicked { path }))
+}

@@ -1,0 +1,208 @@
+//! The replicated state as Raft's state machine.
+//!
+//! Beside the keys of `cluster_core::key` (which begin with letters) stand Raft's own two, so that state and
+//! position change in one write. Writes become durable every [`WRITES_PER_SYNC`], at each snapshot and
+//! before the log is purged; what a crash undoes is applied again from the log.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cluster_core::command::{Batch, Response};
+use cluster_core::state;
+use cluster_core::view::{StagedView, View, ViewMut};
+use openraft::storage::RaftStateMachine;
+use openraft::{
+    BasicNode, Entry, EntryPayload, LogId, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
+    StorageError as RaftStorageError, StorageIOError, StoredMembership,
+};
+
+use super::encoding::Stored;
+use super::engine::{Durability, Engine, Reader};
+use super::snapshot::StateSnapshot;
+use super::{StorageError, blocking};
+use crate::raft::TypeConfig;
+
+pub(super) const APPLIED: &[u8] = b"\0applied";
+const MEMBERSHIP: &[u8] = b"\0membership";
+/// Bounds what is applied again after a crash, and the space that the engine cannot use again before the
+/// next durable write.
+const WRITES_PER_SYNC: u32 = 64;
+/// Changes of several entries are gathered up to about this many bytes of commands, then written.
+const GATHERED_BYTES: usize = 16 << 20;
+
+/// The state; clones share the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct StateStore {
+    engine: Arc<Engine>,
+    snapshots: PathBuf,
+    /// Not counted by clones: only the one inside Raft writes.
+    writes_since_sync: u32,
+}
+
+impl StateStore {
+    /// `snapshots`: an empty directory for snapshots on their way.
+    pub(super) fn open(engine: Arc<Engine>, snapshots: PathBuf) -> Result<Self, StorageError> {
+        let store = Self { engine, snapshots, writes_since_sync: 0 };
+        // Read now, so that a damaged position is refused at start.
+        position(&store.reader()?)?;
+        Ok(store)
+    }
+
+    /// The state as of now.
+    pub(crate) fn reader(&self) -> Result<Reader, StorageError> {
+        self.engine.reader()
+    }
+
+    /// Index of the last applied entry. Unreadable counts as none, which `Directory` refuses.
+    pub(super) fn applied_index(&self) -> Option<u64> {
+        let (applied, _) = position(&self.reader().ok()?).ok()?;
+        applied.map(|log_id| log_id.index)
+    }
+
+    /// Makes all that was applied durable. Blocks.
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        self.engine.write([], Durability::Now)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.engine.path().to_owned()
+    }
+}
+
+type Position = (Option<LogId<u64>>, StoredMembership<u64, BasicNode>);
+
+/// Last applied log id and membership.
+fn position(reader: &Reader) -> Result<Position, StorageError> {
+    let applied = reader.get(APPLIED)?.map(|value| LogId::decode(reader.path(), APPLIED, &value));
+    let membership =
+        reader.get(MEMBERSHIP)?.map(|value| StoredMembership::decode(reader.path(), MEMBERSHIP, &value));
+    Ok((applied.transpose()?, membership.transpose()?.unwrap_or_default()))
+}
+
+fn meta(reader: &Reader) -> Result<SnapshotMeta<u64, BasicNode>, StorageError> {
+    let (last_log_id, last_membership) = position(reader)?;
+    let snapshot_id = last_log_id.map_or_else(|| "empty".to_owned(), |log_id| log_id.to_string());
+    Ok(SnapshotMeta { last_log_id, last_membership, snapshot_id })
+}
+
+/// Applies the entries in order; the responses of each.
+fn apply(
+    engine: &Engine,
+    entries: Vec<Entry<TypeConfig>>,
+    durability: Durability,
+) -> Result<Vec<Vec<Response>>, StorageIOError<u64>> {
+    let failed = |error: StorageError| StorageIOError::write_state_machine(&error);
+    let mut responses = Vec::with_capacity(entries.len());
+    let mut staged = StagedView::new(engine.reader().map_err(failed)?);
+    let mut gathered = 0;
+    for entry in entries {
+        if gathered > GATHERED_BYTES {
+            engine.write(staged.into_changes(), Durability::Later).map_err(failed)?;
+            staged = StagedView::new(engine.reader().map_err(failed)?);
+            gathered = 0;
+        }
+        let log_id = entry.log_id;
+        responses.push(match entry.payload {
+            EntryPayload::Blank => Vec::new(),
+            EntryPayload::Membership(membership) => {
+                staged.put(MEMBERSHIP.to_vec(), StoredMembership::new(Some(log_id), membership).encode());
+                Vec::new()
+            }
+            EntryPayload::Normal(encoded) => {
+                gathered += encoded.0.len();
+                let batch =
+                    Batch::decode(&encoded.0).map_err(|error| StorageIOError::apply(log_id, &error))?;
+                state::apply(&mut staged, log_id.index, batch)
+                    .map_err(|error| StorageIOError::apply(log_id, &error))?
+            }
+        });
+        staged.put(APPLIED.to_vec(), log_id.encode());
+    }
+    engine.write(staged.into_changes(), durability).map_err(failed)?;
+    Ok(responses)
+}
+
+impl RaftStateMachine<TypeConfig> for StateStore {
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Result<Position, RaftStorageError<u64>> {
+        let engine = Arc::clone(&self.engine);
+        let read = blocking(self.path(), move || position(&engine.reader()?)).await;
+        read.map_err(|error| StorageIOError::read_state_machine(&error).into())
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Vec<Response>>, RaftStorageError<u64>>
+    where
+        I: IntoIterator<Item = Entry<TypeConfig>> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        self.writes_since_sync += 1;
+        let durability = if self.writes_since_sync == WRITES_PER_SYNC {
+            self.writes_since_sync = 0;
+            Durability::Now
+        } else {
+            Durability::Later
+        };
+        let engine = Arc::clone(&self.engine);
+        let entries: Vec<_> = entries.into_iter().collect();
+        let applied = tokio::task::spawn_blocking(move || apply(&engine, entries, durability)).await;
+        let panicked =
+            |_| StorageIOError::write_state_machine(&StorageError::EnginePanicked { path: self.path() });
+        Ok(applied.map_err(panicked)??)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<StateSnapshot>, RaftStorageError<u64>> {
+        let dir = self.snapshots.clone();
+        let snapshot = blocking(self.path(), move || StateSnapshot::receive_in(&dir)).await;
+        Ok(Box::new(snapshot.map_err(|error| StorageIOError::write_snapshot(None, &error))?))
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta<u64, BasicNode>,
+        snapshot: Box<StateSnapshot>,
+    ) -> Result<(), RaftStorageError<u64>> {
+        let (engine, dir) = (Arc::clone(&self.engine), self.snapshots.clone());
+        let applied = meta.last_log_id.map(|log_id| log_id.encode());
+        let install = move || {
+            let mut file = snapshot.into_file(&dir)?;
+            file.verify(applied.as_deref())?;
+            engine.replace(file.pairs()?)
+        };
+        let installed = blocking(self.path(), install).await;
+        installed.map_err(|error| StorageIOError::write_snapshot(Some(meta.signature()), &error).into())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, RaftStorageError<u64>> {
+        let engine = Arc::clone(&self.engine);
+        let view = move || {
+            let reader = engine.reader()?;
+            let meta = meta(&reader)?;
+            Ok(meta.last_log_id.is_some().then(|| snapshot(meta, reader)))
+        };
+        let found = blocking(self.path(), view).await;
+        found.map_err(|error| StorageIOError::read_snapshot(None, &error).into())
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for StateStore {
+    /// The state is its own snapshot: it only has to be on disk. Its bytes are made when they are sent.
+    async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, RaftStorageError<u64>> {
+        let engine = Arc::clone(&self.engine);
+        let build = move || {
+            let reader = engine.reader()?;
+            engine.write([], Durability::Now)?;
+            Ok(snapshot(meta(&reader)?, reader))
+        };
+        let built = blocking(self.path(), build).await;
+        built.map_err(|error| StorageIOError::write_snapshot(None, &error).into())
+    }
+}
+
+fn snapshot(meta: SnapshotMeta<u64, BasicNode>, reader: Reader) -> Snapshot<TypeConfig> {
+    Snapshot { meta, snapshot: Box::new(StateSnapshot::View(reader)) }
+}

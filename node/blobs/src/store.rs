@@ -1,0 +1,270 @@
+//! The store: opens the directory, owns everything below it, and runs blocking work on blocking threads.
+//! What the work is lies in the other modules. Never pins a thread while a client is slow.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use proto::digest::{Algorithm, Digest};
+use proto::identity::NodeId;
+use proto::upload::UploadId;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::copy::{BlobCopy, StoredFile};
+use crate::damage::Damage;
+use crate::error::BlobError;
+use crate::freshness::Copies;
+use crate::metrics::Metrics;
+use crate::path::{FORMAT, Layout, Shard};
+use crate::reader::Reader;
+use crate::upload::{self, Upload, UploadOwner, Uploads};
+use crate::volume::Volume;
+
+/// What an operator or the composition root decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node; part of every upload id made here.
+    pub node: NodeId,
+    /// Bytes that uploads leave free on the volume; `None`: 5 % of it, at most 64 MiB.
+    pub reserve_bytes: Option<u64>,
+    /// Sessions that one principal may have open.
+    pub uploads_per_principal: usize,
+}
+
+impl Settings {
+    /// The defaults on `node`: 1000 uploads for each principal.
+    pub fn new(node: NodeId) -> Self {
+        Self { node, reserve_bytes: None, uploads_per_principal: 1000 }
+    }
+}
+
+/// All blobs of this node. Clones share one store. Its async functions need a tokio runtime.
+#[derive(Clone)]
+pub struct BlobStore {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
+    pub(crate) layout: Layout,
+    pub(crate) volume: Volume,
+    pub(crate) clock: Clock,
+    pub(crate) uploads: Uploads,
+    pub(crate) damage: Damage,
+    pub(crate) copies: Copies,
+    pub(crate) tasks: TaskTracker,
+    durable_shards: [AtomicBool; Shard::COUNT],
+}
+
+impl BlobStore {
+    /// Opens the directory `root`, or makes it; finds open sessions and damage marks again. Takes time by the
+    /// number of those, not by the number of blobs. The caller makes sure that no other process uses it.
+    ///
+    /// # Errors
+    /// [`BlobError::UnusableRoot`], [`BlobError::ForeignRoot`]; both name the path.
+    pub async fn open(root: &Path, settings: Settings) -> Result<Self, BlobError> {
+        let layout = Layout::new(root);
+        let open = move || {
+            let clock = Clock::start();
+            let unusable = |source| BlobError::UnusableRoot { path: layout.root().to_owned(), source };
+            let quarantined = prepare_root(&layout)?;
+            let volume = Volume::open(layout.root(), settings.reserve_bytes).map_err(unusable)?;
+            let uploads = Uploads::restore(&layout, &clock).map_err(unusable)?;
+            Ok(Inner {
+                settings,
+                volume,
+                uploads,
+                damage: Damage::restore(quarantined),
+                copies: Copies::new(),
+                tasks: TaskTracker::new(),
+                durable_shards: [const { AtomicBool::new(false) }; Shard::COUNT],
+                clock,
+                layout,
+            })
+        };
+        let inner = tokio::task::spawn_blocking(open).await.map_err(|_| BlobError::Stopped)??;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Waits until work that was begun is done; false if it is not after `deadline`. Call it when no more requests
+    /// come in.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        self.inner.tasks.close();
+        tokio::time::timeout(deadline, self.inner.tasks.wait()).await.is_ok()
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.volume.metrics
+    }
+
+    /// Begins an upload whose digest will probably be of `algorithm` (another one costs reading the bytes again).
+    ///
+    /// # Errors
+    /// [`BlobError::TooManyUploads`], [`BlobError::Full`], [`BlobError::VolumeFailed`].
+    pub async fn start_upload(&self, owner: UploadOwner, algorithm: Algorithm) -> Result<Upload, BlobError> {
+        upload::start(&self.inner, owner, algorithm).await
+    }
+
+    /// The open session `id` of this owner.
+    ///
+    /// # Errors
+    /// [`BlobError::UploadUnknown`], the same whether the id is free, finished or another owner's.
+    pub fn upload(&self, id: UploadId, owner: &UploadOwner) -> Result<Upload, BlobError> {
+        upload::find(&self.inner, id, owner)
+    }
+
+    /// What a finished session of this owner ended in, for clients that lost the answer; remembered for the last
+    /// 4096 sessions of this process. Its record may not have been committed: commit it again.
+    pub fn finished(&self, id: UploadId, owner: &UploadOwner) -> Option<BlobCopy> {
+        self.inner.uploads.finished(id, owner)
+    }
+
+    /// Stores a blob whose digest is known from the beginning. Dropping the future leaves nothing, or a staged copy.
+    ///
+    /// # Errors
+    /// As [`Upload::append`] and [`Upload::finish`]; nothing is kept after one.
+    pub async fn put<S, E>(&self, digest: Digest, length: Option<u64>, body: S) -> Result<BlobCopy, BlobError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    {
+        upload::put(&self.inner, digest, length, body).await
+    }
+
+    /// How many sessions a principal has open.
+    pub fn uploads_of(&self, principal: &str) -> usize {
+        self.inner.uploads.count_of(principal)
+    }
+
+    /// Removes the sessions that got no byte for `idle`, except those being written now. Returns how many.
+    pub fn expire_uploads(&self, idle: Duration) -> usize {
+        upload::expire(&self.inner, idle)
+    }
+
+    /// Makes a staged copy the one that the record names (R4), replacing what lies there, and durable. Does nothing
+    /// if it is that already. Returns the copy under its new generation.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`] if the staged copy is gone; [`BlobError::VolumeFailed`]. Dropping the future is safe.
+    pub async fn adopt(&self, staged: &BlobCopy, record_generation: UploadId) -> Result<BlobCopy, BlobError> {
+        let (inner, staged) = (Arc::clone(&self.inner), *staged);
+        self.inner.blocking(move || inner.adopt(&staged, record_generation)).await
+    }
+
+    /// Opens a copy that a record names.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`] or [`BlobError::Damaged`] (now quarantined): use another copy. Both mark the digest.
+    pub async fn open_copy(&self, copy: &BlobCopy) -> Result<Reader, BlobError> {
+        let (inner, copy) = (Arc::clone(&self.inner), *copy);
+        self.inner.blocking(move || inner.open_copy(copy)).await
+    }
+
+    /// Removes one copy, quarantined or not; true if there was a file. Open readers go on. Not fsynced: a file that
+    /// a crash brings back is a staged one.
+    pub async fn remove(&self, digest: &Digest, generation: UploadId) -> Result<bool, BlobError> {
+        let (inner, digest) = (Arc::clone(&self.inner), *digest);
+        self.inner.blocking(move || inner.remove(&digest, generation)).await
+    }
+
+    /// Whether some copy of the digest is known to be missing or damaged.
+    pub fn is_damaged(&self, digest: &Digest) -> bool {
+        self.inner.damage.is_damaged(digest)
+    }
+
+    /// The copies known to be missing or damaged. [`BlobStore::adopt`] clears a mark, and so does
+    /// [`BlobStore::remove`], which also frees the space of a quarantined copy whose record is gone.
+    pub fn damaged(&self) -> Vec<(Digest, UploadId)> {
+        self.inner.damage.list()
+    }
+
+    /// The files in one shard, in order, whether a record names them or not. For every file: go through
+    /// [`Shard::all`].
+    pub async fn files_in(&self, shard: Shard) -> Result<Vec<StoredFile>, BlobError> {
+        let inner = Arc::clone(&self.inner);
+        self.inner.blocking(move || inner.list(shard)).await
+    }
+}
+
+#[cfg(test)]
+impl BlobStore {
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl Inner {
+    /// Starts `work` on a blocking thread; it runs to its end even if the future is dropped.
+    pub(crate) fn blocking<T, W>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = Result<T, BlobError>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> Result<T, BlobError> + Send + 'static,
+    {
+        let running = self.tasks.spawn_blocking(work);
+        async { running.await.map_err(|_| BlobError::Stopped)? }
+    }
+
+    pub(crate) fn shard_is_durable(&self, shard: Shard) -> bool {
+        self.durable_shards[shard.index()].load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mark_shard_durable(&self, shard: Shard) {
+        self.durable_shards[shard.index()].store(true, Ordering::Release);
+    }
+}
+
+/// Makes or checks the directory, makes what is missing in it durable, and returns the names in the quarantine.
+fn prepare_root(layout: &Layout) -> Result<Vec<std::ffi::OsString>, BlobError> {
+    let root = layout.root();
+    let unusable = |source| BlobError::UnusableRoot { path: root.to_owned(), source };
+    fs::create_dir_all(root).map_err(unusable)?;
+    match fs::read_to_string(layout.format()) {
+        Ok(format) if format == FORMAT => {}
+        Ok(_) => return Err(BlobError::ForeignRoot { path: root.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if !is_unused(root).map_err(unusable)? {
+                return Err(BlobError::ForeignRoot { path: root.to_owned() });
+            }
+            write_format(layout).map_err(unusable)?;
+        }
+        Err(error) => return Err(unusable(error)),
+    }
+    let algorithms = [Algorithm::Sha256, Algorithm::Sha512].map(|algorithm| layout.algorithm(algorithm));
+    for dir in [layout.uploads(), layout.quarantine(), layout.blobs()].iter().chain(&algorithms) {
+        fs::create_dir_all(dir).map_err(unusable)?;
+    }
+    for dir in [layout.blobs().as_path(), root].into_iter().chain(root.parent()) {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(unusable)?;
+    }
+    let names = fs::read_dir(layout.quarantine()).map_err(unusable)?;
+    names.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<_>>().map_err(unusable)
+}
+
+/// Whether a directory holds nothing but what a new filesystem or a crash in [`write_format`] leaves.
+fn is_unused(root: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(root)? {
+        let name = entry?.file_name();
+        if name != "lost+found" && name != "FORMAT.new" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn write_format(layout: &Layout) -> io::Result<()> {
+    let new = layout.format().with_extension("new");
+    fs::write(&new, FORMAT)?;
+    fs::File::open(&new)?.sync_all()?;
+    fs::rename(new, layout.format())
+}

@@ -1,0 +1,146 @@
+//! The volume under the blob directory: durable writes, the fence after a failed one, and the space left.
+//!
+//! Every fsync of the crate goes through here (consistency promise 15). All functions block.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::error::BlobError;
+use crate::metrics::Metrics;
+
+/// How long a measured amount of free space is believed, less what was written since.
+const SPACE_FRESH: Duration = Duration::from_secs(1);
+
+/// Largest default reserve, in bytes.
+const RESERVE_MAX: u64 = 64 * 1024 * 1024;
+
+pub(crate) struct Volume {
+    root: PathBuf,
+    reserve: u64,
+    space: Mutex<Space>,
+    pub(crate) metrics: Metrics,
+    #[cfg(test)]
+    full: std::sync::atomic::AtomicBool,
+}
+
+/// Bytes that may still be written before the reserve begins, as last measured.
+struct Space {
+    left: u64,
+    measured: Instant,
+}
+
+impl Volume {
+    /// Measures the volume of `root`. `reserve`: bytes that uploads leave free; by default 5 % of the volume, at most
+    /// 64 MiB, so that metadata on the same volume can go on and deletes can free space.
+    pub(crate) fn open(root: &Path, reserve: Option<u64>) -> io::Result<Self> {
+        let stat = rustix::fs::statvfs(root)?;
+        let reserve = reserve.unwrap_or((stat.f_blocks * stat.f_frsize / 20).min(RESERVE_MAX));
+        let left = free_bytes(root)?.saturating_sub(reserve);
+        let space = Mutex::new(Space { left, measured: Instant::now() });
+        Ok(Self {
+            root: root.to_owned(),
+            reserve,
+            space,
+            metrics: Metrics::default(),
+            #[cfg(test)]
+            full: Default::default(),
+        })
+    }
+
+    /// Takes `bytes` of the space that is left, or says that the volume is full. Recovers when space comes back.
+    pub(crate) fn claim_space(&self, bytes: u64) -> Result<(), BlobError> {
+        #[cfg(test)]
+        if self.full.load(Ordering::Relaxed) {
+            return Err(BlobError::Full);
+        }
+        let mut space = self.space.lock().unwrap_or_else(|broken| broken.into_inner());
+        if space.left < bytes || space.measured.elapsed() > SPACE_FRESH {
+            let free = free_bytes(&self.root).map_err(BlobError::io("measure", &self.root))?;
+            *space = Space { left: free.saturating_sub(self.reserve), measured: Instant::now() };
+        }
+        space.left = space.left.checked_sub(bytes).ok_or(BlobError::Full)?;
+        Ok(())
+    }
+
+    /// Refuses when an earlier fsync failed.
+    pub(crate) fn check(&self) -> Result<(), BlobError> {
+        if self.metrics.volume_failed.load(Ordering::Acquire) { Err(BlobError::VolumeFailed) } else { Ok(()) }
+    }
+
+    /// Makes the content of a file durable, or fences the volume.
+    pub(crate) fn sync_file(&self, file: &File, path: &Path) -> Result<(), BlobError> {
+        self.sync(path, || file.sync_data())
+    }
+
+    /// Makes the entries of a directory durable, or fences the volume.
+    pub(crate) fn sync_dir(&self, path: &Path) -> Result<(), BlobError> {
+        let dir = File::open(path).map_err(BlobError::io("open", path))?;
+        self.sync(path, || dir.sync_all())
+    }
+
+    fn sync(&self, path: &Path, sync: impl FnOnce() -> io::Result<()>) -> Result<(), BlobError> {
+        self.check()?;
+        self.metrics.fsyncs.add(1);
+        sync().map_err(|error| {
+            self.metrics.volume_failed.store(true, Ordering::Release);
+            tracing::error!(path = %path.display(), %error, "fsync failed: no more acknowledgements until a restart");
+            BlobError::VolumeFailed
+        })?;
+        // Another thread's fsync may have consumed the error that concerned this file.
+        self.check()
+    }
+}
+
+#[cfg(test)]
+impl Volume {
+    pub(crate) fn pretend_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
+    pub(crate) fn pretend_failed(&self) {
+        let failed = self.sync(&self.root, || Err(io::Error::from_raw_os_error(5)));
+        assert!(failed.is_err());
+    }
+}
+
+fn free_bytes(root: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(root)?;
+    Ok(stat.f_bavail * stat.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_one_failed_fsync_nothing_is_acknowledged_any_more() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let volume = Volume::open(dir.path(), None).expect("a volume");
+        volume.sync_dir(dir.path()).expect("a healthy volume syncs");
+        let failed = volume.sync(dir.path(), || Err(io::Error::from_raw_os_error(5)));
+        assert!(matches!(failed, Err(BlobError::VolumeFailed)));
+        let mut retried = false;
+        let later = volume.sync(dir.path(), || {
+            retried = true;
+            Ok(())
+        });
+        assert!(matches!(later, Err(BlobError::VolumeFailed)));
+        assert!(!retried, "a failed fsync must not be tried again");
+        assert!(matches!(volume.sync_dir(dir.path()), Err(BlobError::VolumeFailed)));
+    }
+
+    #[test]
+    fn the_reserve_is_never_given_to_uploads() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let volume = Volume::open(dir.path(), Some(u64::MAX)).expect("a volume");
+        assert!(matches!(volume.claim_space(1), Err(BlobError::Full)));
+        let volume = Volume::open(dir.path(), Some(0)).expect("a volume");
+        volume.claim_space(1).expect("space is left");
+        assert!(matches!(volume.claim_space(u64::MAX), Err(BlobError::Full)));
+        volume.claim_space(1).expect("a refused claim takes nothing");
+    }
+}

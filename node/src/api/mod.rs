@@ -1,0 +1,4 @@
+//! HTTP dialects over one set of use cases.
+
+pub(crate) mod admin;
+pub(crate) mod oci;

@@ -1,0 +1,142 @@
+//! Authentication and the decision, with the challenges that tell clients how to get further
+//! (checklist §11.1).
+
+use axum::http::{StatusCode, header};
+use axum::http::request::Parts;
+use cluster_core::access::Action;
+use proto::name::RepositoryName;
+
+use super::Api;
+use super::error::{Code, OciError};
+use super::operation::Operation;
+use crate::auth::token::SERVICE;
+use crate::auth::{AuthError, Identity, Verdict};
+use crate::http::server::Connection;
+
+/// Who asks for `operation`, if they may.
+pub(super) async fn authorize(
+    api: &Api,
+    parts: &Parts,
+    connection: &Connection,
+    operation: &Operation,
+) -> Result<Identity, OciError> {
+    let action = action(operation);
+    let host = host(parts)?;
+    let challenge = |problem| challenge(host, connection, operation, problem);
+    let identity = match api.authenticator.authenticate(&parts.headers, connection.remote.ip()).await {
+        Ok(identity) => identity,
+        Err(AuthError::Invalid) => {
+            api.metrics.refused_logins.inc();
+            return Err(challenge(Some("invalid_token")));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Clients learn the login scheme from this one path only, even where reading needs none (A1).
+    if *operation == Operation::Base && identity == Identity::ANONYMOUS {
+        return Err(challenge(None));
+    }
+    if *operation == Operation::Base && identity.grants.is_some() {
+        return Ok(identity);
+    }
+    match identity.may(action, &api.resource(operation.repository()), &api.facts) {
+        Verdict::Allowed => Ok(identity),
+        Verdict::LoginNeeded if identity.grants.is_some() => Err(challenge(Some("insufficient_scope"))),
+        Verdict::LoginNeeded => Err(challenge(None)),
+        Verdict::InsufficientScope => Err(challenge(Some("insufficient_scope"))),
+        Verdict::Denied => Err(OciError::new(Code::Denied, "not allowed")),
+    }
+}
+
+fn action(operation: &Operation) -> Action {
+    match operation {
+        Operation::Base => Action::Connect,
+        Operation::Catalog | Operation::Extensions(None) => Action::ListCatalog,
+        Operation::Extensions(Some(_))
+        | Operation::ListTags(_)
+        | Operation::ListReferrers(..)
+        | Operation::ReadBlob { .. }
+        | Operation::ReadManifest(..) => Action::Pull,
+        Operation::DeleteBlob(..) | Operation::DeleteManifest(..) => Action::Delete,
+        // Whoever may push may also cancel what they began (checklist §17).
+        Operation::PutManifest(..) | Operation::StartUpload(_) | Operation::Upload { .. } => Action::Push,
+    }
+}
+
+fn scope(operation: &Operation) -> Option<String> {
+    let of = |name: &RepositoryName, actions| Some(format!("repository:{name}:{actions}"));
+    match (action(operation), operation.repository()) {
+        (Action::ListCatalog, _) => Some("registry:catalog:*".to_owned()),
+        (Action::Pull, Some(name)) => of(name, "pull"),
+        (Action::Push, Some(name)) => of(name, "pull,push"),
+        (Action::Delete, Some(name)) => of(name, "delete"),
+        _ => None,
+    }
+}
+
+/// 401 with where to get a token, and for what. The realm is the token endpoint as the client reaches us,
+/// since clients drop credentials when the host changes (A10).
+fn challenge(host: &str, connection: &Connection, operation: &Operation, problem: Option<&str>) -> OciError {
+    let scheme = if connection.tls { "https" } else { "http" };
+    let mut value = format!("Bearer realm=\"{scheme}://{host}/token\",service=\"{SERVICE}\"");
+    if let Some(scope) = scope(operation) {
+        value.push_str(&format!(",scope=\"{scope}\""));
+    }
+    if let Some(problem) = problem {
+        value.push_str(&format!(",error=\"{problem}\""));
+    }
+    OciError::new(Code::Unauthorized, "authentication required").header(header::WWW_AUTHENTICATE, &value)
+}
+
+/// The one host that the request names (RFC 9112 §3.2).
+fn host(parts: &Parts) -> Result<&str, OciError> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next(), parts.uri.authority()) {
+        (Some(host), None, _) => host.to_str().unwrap_or_default(),
+        (None, None, Some(authority)) => authority.as_str(),
+        _ => "",
+    };
+    let error = || OciError::new(Code::Unsupported, "one Host header with a host and port is needed");
+    if is_host(host) { Ok(host) } else { Err(error().status(StatusCode::BAD_REQUEST)) }
+}
+
+/// `name`, `address` or `[address]`, with or without a port; nothing that could leave the quotes.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let plain = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            (1..=253).contains(&name.len())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+        }
+    };
+    plain && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+impl From<AuthError> for OciError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Invalid => Self::new(Code::Unauthorized, "the credentials are not valid"),
+            AuthError::Throttled => Self::new(Code::TooManyRequests, "too many wrong passwords: wait a little")
+                .header(header::RETRY_AFTER, "2"),
+            AuthError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_host;
+
+    #[test]
+    fn only_hosts_are_repeated_to_clients() {
+        for good in ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000", "[::1]", "my-registry.example:443"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", ":5000", "a:99999", "a:0", "a:", "a\"b", "a/b", "a b", "[::1", "[x]:1", "a,b", "a:b:c"] {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
+}

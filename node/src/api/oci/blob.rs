@@ -1,0 +1,168 @@
+//! `GET`, `HEAD` and `DELETE /v2/<name>/blobs/<digest>` (checklist §4, §8).
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use blobs::{BlobCopy, WINDOW};
+use bytes::Bytes;
+use cluster_core::access::Action;
+use proto::digest::Digest;
+use proto::name::RepositoryName;
+use proto::range::{ByteRange, Selection};
+
+use super::error::{Code, OciError};
+use super::serving::{self, Segment};
+use super::{Exchange, conditions, reply};
+use crate::auth::Verdict;
+use crate::registry::BlobDeletion;
+use crate::telemetry::metrics::OperationLabels;
+
+const OCTETS: &str = "application/octet-stream";
+
+pub(super) async fn read(
+    exchange: &Exchange<'_>,
+    name: &RepositoryName,
+    digest: Digest,
+    head: bool,
+) -> Result<Response, OciError> {
+    let registry = &exchange.api.registry;
+    let repository = exchange.repository(name);
+    let found = registry.find_blob(&repository, &digest).await?;
+    let (copy, record) = found.ok_or_else(OciError::no_such_blob)?;
+    if head {
+        // A pusher that is told it is not there pushes it again, which heals it (promise 14).
+        if registry.blobs.is_damaged(&digest) {
+            return Err(OciError::no_such_blob());
+        }
+        if pusher(exchange, name) {
+            registry.renew_lease(digest, &record).await?;
+        }
+    }
+    if conditions::not_modified(&exchange.parts.headers, &digest) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        describe(&mut response, &digest);
+        return Ok(response);
+    }
+    let selection = match exchange.header(header::RANGE) {
+        Some(range) if conditions::range_applies(&exchange.parts.headers, &digest) => {
+            Selection::parse(range, copy.size)
+        }
+        _ => Selection::Whole,
+    };
+    let mut response = send(exchange, &copy, selection, head).await?;
+    describe(&mut response, &digest);
+    Ok(response)
+}
+
+/// Whether this caller could go on to link the blob.
+fn pusher(exchange: &Exchange<'_>, name: &RepositoryName) -> bool {
+    let resource = exchange.api.resource(Some(name));
+    exchange.identity.may(Action::Push, &resource, &exchange.api.facts) == Verdict::Allowed
+}
+
+/// Headers of every answer about this content.
+fn describe(response: &mut Response, digest: &Digest) {
+    reply::set(response, reply::CONTENT_DIGEST, &digest.to_string());
+    reply::set(response, header::ETAG, &conditions::etag(digest));
+    let headers = response.headers_mut();
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let forever = HeaderValue::from_static("private, max-age=31536000, immutable");
+    headers.insert(header::CACHE_CONTROL, forever);
+}
+
+async fn send(
+    exchange: &Exchange<'_>,
+    copy: &BlobCopy,
+    selection: Selection,
+    head: bool,
+) -> Result<Response, OciError> {
+    let size = copy.size;
+    let (status, content_type, content_range, segments) = match selection {
+        Selection::Unsatisfiable => {
+            return Err(OciError::new(Code::RangeInvalid, "the range lies outside the blob")
+                .header(header::CONTENT_RANGE, &format!("bytes */{size}")));
+        }
+        Selection::Whole => (StatusCode::OK, OCTETS.to_owned(), None, whole(size)),
+        Selection::Parts(parts) if parts.len() == 1 => {
+            let range = content_range(&parts[0], size);
+            (StatusCode::PARTIAL_CONTENT, OCTETS.to_owned(), Some(range), vec![Segment::Blob(parts[0])])
+        }
+        Selection::Parts(parts) => {
+            let boundary = boundary()?;
+            let content_type = format!("multipart/byteranges; boundary={boundary}");
+            (StatusCode::PARTIAL_CONTENT, content_type, None, multipart(&parts, size, &boundary))
+        }
+    };
+    let length: u64 = segments.iter().map(Segment::len).sum();
+    let body = if head || length == 0 { Body::empty() } else { open(exchange, copy, segments).await? };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    reply::set(&mut response, header::CONTENT_TYPE, &content_type);
+    if let Some(range) = content_range {
+        reply::set(&mut response, header::CONTENT_RANGE, &range);
+    }
+    if !head {
+        let operation = OperationLabels { operation: "GetBlob" };
+        exchange.api.metrics.response_bytes.get_or_create(&operation).inc_by(length);
+    }
+    Ok(response)
+}
+
+/// The body, once its first window has been checked: a damaged copy is found before the status is sent.
+async fn open(exchange: &Exchange<'_>, copy: &BlobCopy, segments: Vec<Segment>) -> Result<Body, OciError> {
+    let reader = exchange.api.registry.blobs.open_copy(copy).await?;
+    let first = segments.iter().find_map(|segment| match segment {
+        Segment::Blob(range) => Some(range.start),
+        Segment::Text(_) => None,
+    });
+    if let Some(start) = first {
+        let window = start..(start / WINDOW + 1).saturating_mul(WINDOW).min(copy.size);
+        if !reader.is_fresh(window.clone()) {
+            reader.ensure_verified(window).await?;
+        }
+    }
+    Ok(serving::body(reader, segments, exchange.connection.frames.clone()))
+}
+
+fn whole(size: u64) -> Vec<Segment> {
+    if size == 0 { Vec::new() } else { vec![Segment::Blob(ByteRange { start: 0, end: size })] }
+}
+
+fn content_range(part: &ByteRange, size: u64) -> String {
+    format!("bytes {}-{}/{size}", part.start, part.end - 1)
+}
+
+/// RFC 9110 §14.6.
+fn multipart(parts: &[ByteRange], size: u64, boundary: &str) -> Vec<Segment> {
+    let mut segments = Vec::with_capacity(parts.len() * 2 + 1);
+    for part in parts {
+        let range = content_range(part, size);
+        let head = format!("\r\n--{boundary}\r\nContent-Type: {OCTETS}\r\nContent-Range: {range}\r\n\r\n");
+        segments.push(Segment::Text(Bytes::from(head)));
+        segments.push(Segment::Blob(*part));
+    }
+    segments.push(Segment::Text(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
+    segments
+}
+
+/// Random, so that no blob can contain it on purpose.
+fn boundary() -> Result<String, OciError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|_| OciError::unavailable("no randomness"))?;
+    Ok(format!("shoal-{:032x}", u128::from_be_bytes(random)))
+}
+
+pub(super) async fn delete(
+    exchange: &Exchange<'_>,
+    name: &RepositoryName,
+    digest: Digest,
+) -> Result<Response, OciError> {
+    match exchange.api.registry.delete_blob(&exchange.repository(name), digest).await? {
+        BlobDeletion::Deleted => Ok(reply::empty(StatusCode::ACCEPTED)),
+        BlobDeletion::NotFound => Err(OciError::no_such_blob()),
+        BlobDeletion::InUse => Err(OciError::new(Code::Unsupported, "a manifest of this repository needs the blob")
+            .header(header::ALLOW, "GET, HEAD")),
+    }
+}

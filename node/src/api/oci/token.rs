@@ -1,0 +1,110 @@
+//! `/token`: bearer tokens by Docker's protocol (GET) and OAuth 2 (POST); checklist §11.2.
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, header};
+use axum::response::Response;
+use cluster_core::access::{Action, Resource};
+use cluster_core::state;
+use proto::identity::Principal;
+use proto::name::RepositoryName;
+use serde_json::{Map, Value};
+
+use super::body::read_all;
+use super::error::{Code, OciError};
+use super::query::Query;
+use super::Api;
+use crate::auth::scope::Grant;
+use crate::auth::token::ACCESS_SECONDS;
+use crate::auth::{AuthError, Identity, Secret, Verdict};
+use crate::http::server::Connection;
+
+/// Largest form in bytes.
+const MAX_FORM: usize = 64 << 10;
+
+pub(super) async fn handle(api: &Api, parts: &Parts, body: Body) -> Result<Response, OciError> {
+    let connection = parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
+    match parts.method {
+        Method::GET => get(api, parts, connection).await,
+        Method::POST => post(api, parts, body, connection).await,
+        _ => Err(OciError::new(Code::Unsupported, "use GET or POST").header(header::ALLOW, "GET, POST")),
+    }
+}
+
+/// Basic credentials or none; wrong ones are never answered with an anonymous token (A24).
+async fn get(api: &Api, parts: &Parts, connection: &Connection) -> Result<Response, OciError> {
+    let identity = match api.authenticator.authenticate(&parts.headers, connection.remote.ip()).await {
+        Ok(identity) if identity.grants.is_none() => identity,
+        // A token is not what gets a token (XT10).
+        Ok(_) => return Err(refuse(api, AuthError::Invalid)),
+        Err(error) => return Err(refuse(api, error)),
+    };
+    let query = Query::parse(parts.uri.query());
+    let refresh = query.get("offline_token") == Some("true");
+    issue(api, &identity, &query, refresh)
+}
+
+async fn post(api: &Api, parts: &Parts, body: Body, connection: &Connection) -> Result<Response, OciError> {
+    let bad = |message: &'static str| OciError::new(Code::Unsupported, message).status(StatusCode::BAD_REQUEST);
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !content_type.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
+        return Err(bad("a form is needed"));
+    }
+    let form = read_all(body, MAX_FORM).await.map_err(|_| bad("the form is too large or broken"))?;
+    let form = std::str::from_utf8(&form).map_err(|_| bad("the form is not UTF-8"))?;
+    let form = Query::parse(Some(form));
+    let principal = match form.get("grant_type") {
+        Some("password") => {
+            let password = Secret::new(form.get("password").unwrap_or_default().to_owned());
+            let user = form.get("username").unwrap_or_default();
+            api.authenticator.log_in(user, &password, connection.remote.ip()).await
+        }
+        Some("refresh_token") => {
+            let reader = api.registry.metadata.local()?;
+            api.authenticator.tokens.verify_refresh(&reader, form.get("refresh_token").unwrap_or_default())
+        }
+        _ => return Err(bad("grant_type must be password or refresh_token")),
+    };
+    let principal = principal.map_err(|error| refuse(api, error))?;
+    let refresh = form.get("access_type") == Some("offline");
+    issue(api, &Identity { principal, grants: None }, &form, refresh)
+}
+
+fn refuse(api: &Api, error: AuthError) -> OciError {
+    api.metrics.refused_logins.inc();
+    error.into()
+}
+
+/// A token for what is asked and allowed, which may be nothing (A23).
+fn issue(api: &Api, identity: &Identity, asked: &Query<'_>, refresh: bool) -> Result<Response, OciError> {
+    let allowed = |action: Action, name: Option<&RepositoryName>| {
+        let resource: Resource = api.resource(name);
+        identity.may(action, &resource, &api.facts) == Verdict::Allowed
+    };
+    let grants = Grant::intersect(asked.all("scope"), allowed);
+    let scope: Vec<String> = grants.iter().map(Grant::to_scope).collect();
+    let tokens = &api.authenticator.tokens;
+    let failed = |error| {
+        tracing::error!(reason = %crate::telemetry::log::chain(&error), "no token issued");
+        OciError::unavailable("tokens cannot be issued now")
+    };
+    let token = tokens.issue(&identity.principal, grants).map_err(failed)?;
+    let mut reply = Map::new();
+    reply.insert("token".into(), token.clone().into());
+    reply.insert("access_token".into(), token.into());
+    reply.insert("expires_in".into(), ACCESS_SECONDS.into());
+    reply.insert("issued_at".into(), humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string().into());
+    reply.insert("scope".into(), scope.join(" ").into());
+    if let (true, Principal::Root(account)) = (refresh, &identity.principal) {
+        let reader = api.registry.metadata.local()?;
+        let root = state::cluster::root(&reader, account)
+            .map_err(|error| OciError::from(cluster::ReadError::from(error)))?;
+        if let Some(root) = root {
+            let token = tokens.issue_refresh(&identity.principal, &root.password_hash).map_err(failed)?;
+            reply.insert("refresh_token".into(), token.into());
+        }
+    }
+    let mut response = super::reply::json(StatusCode::OK, Value::Object(reply).to_string());
+    super::reply::set(&mut response, header::CACHE_CONTROL, "no-store");
+    Ok(response)
+}

@@ -1,0 +1,147 @@
+//! The node's ed25519 key: made at the first start, kept in a file that only the owner may read, never
+//! replicated. The node's id is derived from it, so the two cannot part.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use proto::digest::{Algorithm, Digest};
+use proto::identity::NodeId;
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+
+/// Largest key file that is read, in bytes.
+const MAX_FILE: u64 = 4096;
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NodeKeyError {
+    /// The file cannot be read or written.
+    #[error("the node's key {path} cannot be used")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{path} is not this node's key (ed25519, PKCS#8): restore it, or start with another --data-dir")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others may read the file.
+    #[error("others may read {path}: run chmod 600 on it")]
+    Open {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No key could be made.
+    #[error("the system gives no randomness for a key")]
+    Random,
+}
+
+/// The key pair.
+pub(crate) struct NodeKey {
+    pkcs8: Vec<u8>,
+    public: [u8; 32],
+    node: NodeId,
+}
+
+impl NodeKey {
+    /// Reads `node.key` in `dir`, or makes it when `first_start`. Blocks.
+    pub(crate) fn open(dir: &Path, first_start: bool) -> Result<Self, NodeKeyError> {
+        let path = dir.join("node.key");
+        let failed = |source| NodeKeyError::Io { path: path.clone(), source };
+        if first_start && !path.try_exists().map_err(failed)? {
+            let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| NodeKeyError::Random)?;
+            write(dir, &path, made.as_ref()).map_err(failed)?;
+        }
+        let meta = std::fs::symlink_metadata(&path).map_err(failed)?;
+        if !meta.is_file() || meta.len() > MAX_FILE {
+            return Err(NodeKeyError::Foreign { path });
+        }
+        if meta.permissions().mode() & 0o077 != 0 {
+            return Err(NodeKeyError::Open { path });
+        }
+        let pkcs8 = std::fs::read(&path).map_err(failed)?;
+        let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|_| NodeKeyError::Foreign { path: path.clone() })?;
+        let mut public = [0; 32];
+        public.copy_from_slice(pair.public_key().as_ref());
+        let node = node_of(&public).ok_or(NodeKeyError::Foreign { path })?;
+        Ok(Self { pkcs8, public, node })
+    }
+
+    /// The node that has this key.
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// What others verify with.
+    pub(crate) fn public(&self) -> [u8; 32] {
+        self.public
+    }
+
+    /// The secret half, PKCS#8 DER.
+    pub(crate) fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+}
+
+impl std::fmt::Debug for NodeKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeKey").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// The first eight bytes of the key's hash.
+fn node_of(public: &[u8; 32]) -> Option<NodeId> {
+    let hash = Digest::of(Algorithm::Sha256, public);
+    let first: [u8; 8] = hash.hash().get(..8)?.try_into().ok()?;
+    NodeId::new(u64::from_be_bytes(first))
+}
+
+/// Durable and whole, or not there.
+fn write(dir: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = dir.join("node.key.new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    File::open(dir)?.sync_all()
+}
+
+/// Makes a directory that only the owner may enter.
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = NodeKey::open(dir.path(), true).expect("made");
+        let second = NodeKey::open(dir.path(), true).expect("read");
+        assert_eq!((first.node(), first.public()), (second.node(), second.public()));
+    }
+
+    #[test]
+    fn a_lost_foreign_or_readable_key_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(matches!(NodeKey::open(dir.path(), false), Err(NodeKeyError::Io { .. })));
+        NodeKey::open(dir.path(), true).expect("made");
+        let path = dir.path().join("node.key");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("changed");
+        assert!(matches!(NodeKey::open(dir.path(), false), Err(NodeKeyError::Open { .. })));
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("changed");
+        std::fs::write(&path, b"no key").expect("written");
+        assert!(matches!(NodeKey::open(dir.path(), false), Err(NodeKeyError::Foreign { .. })));
+    }
+}

@@ -1,0 +1,130 @@
+//! Passwords: argon2id hashes, checked at most two at a time, and not twice for the same words.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use lru::LruCache;
+use proto::identity::Principal;
+use ring::hmac;
+use tokio::sync::Semaphore;
+
+use super::Secret;
+
+/// Checks that run at once: each takes a core and [`MEMORY_KIB`].
+const CHECKS_AT_ONCE: usize = 2;
+/// Accepted credentials that are remembered.
+const REMEMBERED: usize = 1024;
+/// argon2id's memory, passes and lanes: OWASP's second recommendation.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// The hash, as a PHC string, with a fresh salt. Takes tens of milliseconds: not for an async thread.
+pub(crate) fn hash(password: &Secret) -> Result<String, argon2::password_hash::Error> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|_| argon2::password_hash::Error::Crypto)?;
+    let salt = SaltString::encode_b64(&salt)?;
+    Ok(argon2()?.hash_password(password.expose().as_bytes(), &salt)?.to_string())
+}
+
+fn argon2() -> Result<Argon2<'static>, argon2::password_hash::Error> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None)?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+fn matches(password: &Secret, stored: &str) -> bool {
+    let parsed = PasswordHash::new(stored);
+    parsed.is_ok_and(|hash| Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
+}
+
+/// Checks passwords.
+pub(crate) struct Passwords {
+    /// The only user there is.
+    pub(crate) root: Principal,
+    permits: Semaphore,
+    /// Keyed hash of user, password and stored hash of what was accepted.
+    accepted: Mutex<LruCache<[u8; 32], ()>>,
+    key: hmac::Key,
+    /// What unknown users are checked against, so that they take as long as known ones.
+    nobody: Arc<str>,
+}
+
+impl Passwords {
+    /// With `root` as the only user.
+    pub(crate) fn new(root: Principal) -> Self {
+        let mut key = [0; 32];
+        // Without randomness nothing is remembered wrongly: the key only hides the words in memory.
+        let _ = getrandom::fill(&mut key);
+        let nobody = hash(&Secret::new(String::from("nobody"))).unwrap_or_default().into();
+        Self {
+            root,
+            permits: Semaphore::new(CHECKS_AT_ONCE),
+            accepted: Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN))),
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            nobody,
+        }
+    }
+
+    /// The principal, if these words were accepted before for the same stored hash.
+    pub(crate) fn known(&self, user: &str, password: &Secret, stored: Option<&str>) -> Option<Principal> {
+        let tag = self.tag(user, password, stored?);
+        let found = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(&tag).is_some();
+        found.then(|| self.root.clone())
+    }
+
+    /// The principal, if the password fits `stored`. Unknown users (`None`) cost the same.
+    pub(crate) async fn check(&self, user: &str, password: &Secret, stored: Option<String>) -> Option<Principal> {
+        let _permit = self.permits.acquire().await.ok()?;
+        let against = stored.clone().unwrap_or_else(|| self.nobody.to_string());
+        let words = password.clone();
+        let fits = tokio::task::spawn_blocking(move || matches(&words, &against)).await.unwrap_or(false);
+        let stored = stored.filter(|_| fits)?;
+        let tag = self.tag(user, password, &stored);
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).put(tag, ());
+        Some(self.root.clone())
+    }
+
+    fn tag(&self, user: &str, password: &Secret, stored: &str) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in [user, password.expose(), stored] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut tag = [0; 32];
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn the_right_password_is_accepted_and_remembered() {
+        let root = Principal::Root("000000000000".parse().expect("an account"));
+        let passwords = Passwords::new(root.clone());
+        let stored = hash(&secret("right")).expect("hashed");
+        assert_eq!(passwords.known("root", &secret("right"), Some(&stored)), None);
+        assert_eq!(passwords.check("root", &secret("wrong"), Some(stored.clone())).await, None);
+        assert_eq!(passwords.check("nobody", &secret("nobody"), None).await, None);
+        assert_eq!(passwords.check("root", &secret("right"), Some(stored.clone())).await, Some(root.clone()));
+        assert_eq!(passwords.known("root", &secret("right"), Some(&stored)), Some(root));
+        let other = hash(&secret("right")).expect("hashed");
+        assert_eq!(passwords.known("root", &secret("right"), Some(&other)), None);
+    }
+
+    #[tokio::test]
+    async fn passwords_that_differ_late_differ() {
+        let passwords = Passwords::new(Principal::Anonymous);
+        let long = "x".repeat(72);
+        let stored = hash(&secret(&format!("{long}a"))).expect("hashed");
+        assert_eq!(passwords.check("root", &secret(&format!("{long}b")), Some(stored)).await, None);
+    }
+}

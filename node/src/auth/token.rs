@@ -1,0 +1,184 @@
+//! Bearer tokens: JWTs signed with a node's ed25519 key, verified by the keys that the replicated state
+//! names. The header may choose among these keys by `kid` and do nothing else (CVE-2025-24976).
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cluster::StateReader;
+use cluster_core::state;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use lru::LruCache;
+use proto::digest::{self, Digest};
+use proto::identity::{NodeId, Principal};
+use serde::{Deserialize, Serialize};
+
+use super::node_key::NodeKey;
+use super::scope::Grant;
+use super::{AuthError, Identity};
+
+/// The service that tokens are for, as challenges name it.
+pub(crate) const SERVICE: &str = "shoal";
+/// The audience of refresh tokens, which are good for nothing but more tokens.
+const REFRESH: &str = "shoal-refresh";
+/// Life of an access token in seconds.
+pub(crate) const ACCESS_SECONDS: u64 = 300;
+/// Life of a refresh token in seconds.
+const REFRESH_SECONDS: u64 = 90 * 24 * 3600;
+/// Clock difference between nodes that is forgiven, in seconds (A42).
+const LEEWAY_SECONDS: u64 = 60;
+/// Longest token that is looked at, in bytes.
+const MAX_TOKEN: usize = 12 << 10;
+/// Verified tokens that are remembered.
+const REMEMBERED: usize = 4096;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: String,
+    exp: u64,
+    nbf: u64,
+    iat: u64,
+    jti: String,
+    access: Vec<Grant>,
+    /// In refresh tokens: which password they stand for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+}
+
+/// Why no token could be made: this node's key or randomness does not work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    /// The key cannot sign.
+    #[error("the token could not be signed")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+    /// The system has no randomness.
+    #[error("no randomness")]
+    Random(#[from] getrandom::Error),
+}
+
+/// Issues and verifies tokens.
+pub(crate) struct Tokens {
+    node: NodeId,
+    key: EncodingKey,
+    issuer: String,
+    root: Principal,
+    verified: Mutex<LruCache<Digest, Arc<Claims>>>,
+}
+
+impl Tokens {
+    /// Signs as `key`'s node, for the cluster with this id.
+    pub(crate) fn new(key: &NodeKey, cluster_id: [u8; 16], root: Principal) -> Self {
+        Self {
+            node: key.node(),
+            key: EncodingKey::from_ed_der(key.pkcs8()),
+            issuer: format!("shoal:{:032x}", u128::from_be_bytes(cluster_id)),
+            root,
+            verified: Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN))),
+        }
+    }
+
+    /// A token for [`ACCESS_SECONDS`].
+    pub(crate) fn issue(&self, principal: &Principal, access: Vec<Grant>) -> Result<String, TokenError> {
+        self.sign(principal, SERVICE, ACCESS_SECONDS, access, None)
+    }
+
+    /// A refresh token, void once the principal's password is another one.
+    pub(crate) fn issue_refresh(&self, principal: &Principal, password_hash: &str) -> Result<String, TokenError> {
+        self.sign(principal, REFRESH, REFRESH_SECONDS, Vec::new(), Some(fingerprint(password_hash)))
+    }
+
+    fn sign(
+        &self,
+        principal: &Principal,
+        audience: &str,
+        seconds: u64,
+        access: Vec<Grant>,
+        password: Option<String>,
+    ) -> Result<String, TokenError> {
+        let now = unix_seconds();
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)?;
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            sub: principal.to_string(),
+            aud: audience.to_owned(),
+            exp: now + seconds,
+            nbf: now,
+            iat: now,
+            jti: format!("{:032x}", u128::from_be_bytes(random)),
+            access,
+            password,
+        };
+        let header = Header { kid: Some(self.node.to_string()), ..Header::new(Algorithm::EdDSA) };
+        Ok(jsonwebtoken::encode(&header, &claims, &self.key)?)
+    }
+
+    /// Whose access token it is and what it is for.
+    pub(crate) fn verify(&self, reader: &StateReader, token: &str) -> Result<Identity, AuthError> {
+        let claims = self.claims(reader, token, SERVICE)?;
+        let principal = self.principal(&claims.sub).ok_or(AuthError::Invalid)?;
+        Ok(Identity { principal, grants: Some(claims.access.clone()) })
+    }
+
+    /// Whose refresh token it is, if their password is still the one it was issued for.
+    pub(crate) fn verify_refresh(&self, reader: &StateReader, token: &str) -> Result<Principal, AuthError> {
+        let claims = self.claims(reader, token, REFRESH)?;
+        let principal = self.principal(&claims.sub).ok_or(AuthError::Invalid)?;
+        let Principal::Root(account) = &principal else {
+            return Err(AuthError::Invalid);
+        };
+        let record =
+            state::cluster::root(reader, account).map_err(|error| AuthError::Unavailable(error.into()))?;
+        let current = record.map(|record| fingerprint(&record.password_hash));
+        if current.is_some() && current == claims.password { Ok(principal) } else { Err(AuthError::Invalid) }
+    }
+
+    fn principal(&self, subject: &str) -> Option<Principal> {
+        [Principal::Anonymous, self.root.clone()].into_iter().find(|known| known.to_string() == subject)
+    }
+
+    fn claims(&self, reader: &StateReader, token: &str, audience: &str) -> Result<Arc<Claims>, AuthError> {
+        if token.len() > MAX_TOKEN {
+            return Err(AuthError::Invalid);
+        }
+        let name = Digest::of(digest::Algorithm::Sha256, token.as_bytes());
+        let known = self.verified.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(claims) = known {
+            let alive = claims.exp + LEEWAY_SECONDS > unix_seconds() && claims.aud == audience;
+            return if alive { Ok(claims) } else { Err(AuthError::Invalid) };
+        }
+        let claims = Arc::new(self.decode(reader, token, audience)?);
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).put(name, claims.clone());
+        Ok(claims)
+    }
+
+    fn decode(&self, reader: &StateReader, token: &str, audience: &str) -> Result<Claims, AuthError> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Invalid)?;
+        let signer = header.kid.and_then(|kid| kid.parse().ok()).ok_or(AuthError::Invalid)?;
+        let record = state::cluster::node_key(reader, signer)
+            .map_err(|error| AuthError::Unavailable(error.into()))?
+            .ok_or(AuthError::Invalid)?;
+        let mut rules = Validation::new(Algorithm::EdDSA);
+        rules.leeway = LEEWAY_SECONDS;
+        rules.validate_nbf = true;
+        rules.set_audience(&[audience]);
+        rules.set_issuer(&[&self.issuer]);
+        rules.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);
+        let key = DecodingKey::from_ed_der(&record.public_key);
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| AuthError::Invalid)?.claims;
+        let issued = claims.iat <= unix_seconds() + LEEWAY_SECONDS;
+        if issued { Ok(claims) } else { Err(AuthError::Invalid) }
+    }
+}
+
+/// Names a password without telling it.
+fn fingerprint(password_hash: &str) -> String {
+    Digest::of(digest::Algorithm::Sha256, password_hash.as_bytes()).hex()[..32].to_owned()
+}
+
+/// Seconds since 1970; a clock before that is refused at start.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

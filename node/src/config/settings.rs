@@ -1,0 +1,127 @@
+//! The rules of each setting: text to typed value, or a mistake that says what would be right.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::source::{Value, Values};
+use super::{Config, LogFormat, TlsFiles};
+use crate::auth::Secret;
+
+/// Shortest root password in bytes.
+const MIN_PASSWORD: usize = 8;
+/// Longest root password in bytes.
+const MAX_PASSWORD: usize = 1024;
+
+/// The configuration, or `None` with at least one mistake added.
+pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Config> {
+    let listen = parse(values, "listen", "127.0.0.1:5000", "an address and port such as 127.0.0.1:5000", mistakes);
+    let region = parse(values, "region", "local", "1 to 63 characters of a-z, 0-9 and -", mistakes);
+    let zone = parse(values, "zone", "a", "1 to 63 characters of a-z, 0-9 and -", mistakes);
+    let anonymous_pull = parse(values, "anonymous_pull", "false", "true or false", mistakes);
+    let insecure_http = parse(values, "insecure_http", "false", "true or false", mistakes);
+    let log_format = parse(values, "log_format", "text", "text or json", mistakes);
+    let tls = tls(values, mistakes);
+    let root_password = values.get("root_password_file").and_then(|file| password(file, mistakes));
+    if let (Some(listen), Some(false), None) = (listen, insecure_http, &tls) {
+        refuse_plain_http(listen, values.contains_key("tls_cert") || values.contains_key("tls_key"), mistakes);
+    }
+    let data_dir = match values.get("data_dir") {
+        Some(value) if value.text.is_empty() => {
+            mistakes.push(format!("{value}: a directory is needed"));
+            return None;
+        }
+        Some(value) => PathBuf::from(&value.text),
+        None => PathBuf::from("./shoal-data"),
+    };
+    Some(Config {
+        data_dir,
+        listen: listen?,
+        region: region?,
+        zone: zone?,
+        root_password,
+        tls,
+        anonymous_pull: anonymous_pull?,
+        log_format: log_format?,
+    })
+}
+
+fn parse<T: FromStr>(
+    values: &Values,
+    name: &str,
+    default: &str,
+    wanted: &str,
+    mistakes: &mut Vec<String>,
+) -> Option<T> {
+    let text = values.get(name).map_or(default, |value| value.text.trim());
+    let parsed = text.parse().ok();
+    if let (None, Some(value)) = (&parsed, values.get(name)) {
+        mistakes.push(format!("{value}: {wanted} is needed"));
+    }
+    parsed
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Passwords and tokens travel in every request.
+fn refuse_plain_http(listen: SocketAddr, half_tls: bool, mistakes: &mut Vec<String>) {
+    if !listen.ip().is_loopback() && !half_tls {
+        mistakes.push(format!(
+            "listen = {listen}: plain HTTP would send passwords readably over the network; give --tls-cert \
+             and --tls-key, or listen on 127.0.0.1, or add --insecure-http if something in front encrypts"
+        ));
+    }
+}
+
+fn tls(values: &Values, mistakes: &mut Vec<String>) -> Option<TlsFiles> {
+    match (values.get("tls_cert"), values.get("tls_key")) {
+        (Some(cert), Some(key)) => {
+            let files = TlsFiles { cert: PathBuf::from(&cert.text), key: PathBuf::from(&key.text) };
+            if let Err(error) = crate::http::tls::Certificate::load(&files.cert, &files.key) {
+                mistakes.push(crate::telemetry::log::chain(&error));
+            }
+            Some(files)
+        }
+        (None, None) => None,
+        (Some(one), None) => {
+            mistakes.push(format!("{one}: --tls-key is needed too"));
+            None
+        }
+        (None, Some(one)) => {
+            mistakes.push(format!("{one}: --tls-cert is needed too"));
+            None
+        }
+    }
+}
+
+fn password(file: &Value, mistakes: &mut Vec<String>) -> Option<Secret> {
+    let text = match std::fs::read_to_string(Path::new(&file.text)) {
+        Ok(text) => text,
+        Err(error) => {
+            mistakes.push(format!("{file}: cannot be read: {error}"));
+            return None;
+        }
+    };
+    let password = text.trim_end_matches(['\r', '\n']);
+    if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) || password.contains(char::is_control) {
+        mistakes.push(format!(
+            "{file}: the password must have {MIN_PASSWORD} to {MAX_PASSWORD} bytes without control characters"
+        ));
+        return None;
+    }
+    Some(Secret::new(password.to_owned()))
+}
+
+#[cfg(test)]
+#[path = "settings_test.rs"]
+mod tests;

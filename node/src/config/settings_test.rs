@@ -1,0 +1,97 @@
+//! Defaults, precedence, and that all mistakes are told at once.
+
+use std::io::Write;
+
+use super::super::source::{self, Flags};
+use super::*;
+use clap::Parser;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+fn load(args: &[&str], env: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let flags = Line::parse_from(std::iter::once(&"shoal").chain(args)).flags;
+    let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    let mut mistakes = Vec::new();
+    let config = resolve(&source::join(&flags, env, &mut mistakes), &mut mistakes);
+    match config {
+        Some(config) if mistakes.is_empty() => Ok(config),
+        _ => Err(mistakes),
+    }
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("written");
+    file
+}
+
+#[test]
+fn nothing_needs_to_be_configured() {
+    let config = load(&[], &[]).expect("accepted");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
+    assert_eq!(config.data_dir, PathBuf::from("./shoal-data"));
+    assert_eq!(config.region.as_str(), "local");
+    assert!(!config.anonymous_pull && config.tls.is_none() && config.root_password.is_none());
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file() {
+    let file = file("region = \"file\"\nzone = \"file\"\nlisten = \"127.0.0.1:1\"\nanonymous_pull = true\n");
+    let path = file.path().to_str().expect("a path");
+    let config = load(
+        &["--config", path, "--region", "flag"],
+        &[("SHOAL_REGION", "env"), ("SHOAL_ZONE", "env"), ("SHOAL_SERVICE_HOST", "ignored")],
+    )
+    .expect("accepted");
+    assert_eq!((config.region.as_str(), config.zone.as_str()), ("flag", "env"));
+    assert_eq!(config.listen.port(), 1);
+    assert!(config.anonymous_pull);
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let file = file("colour = \"red\"\nzone = 7\nlog_format = \"xml\"\n");
+    let password = self::file("short\n");
+    let mistakes = load(
+        &[
+            "--config",
+            file.path().to_str().expect("a path"),
+            "--listen=nowhere",
+            "--region=UPPER",
+            "--tls-cert=/does/not/exist",
+            "--root-password-file",
+            password.path().to_str().expect("a path"),
+            "--anonymous-pull=maybe",
+        ],
+        &[],
+    )
+    .expect_err("refused");
+    for part in ["colour", "zone", "log_format", "--listen", "--region", "--tls-key", "password must", "--anonymous-pull"] {
+        assert_eq!(mistakes.iter().filter(|m| m.contains(part)).count(), 1, "{part} in {mistakes:#?}");
+    }
+    assert_eq!(mistakes.len(), 8, "{mistakes:#?}");
+}
+
+#[test]
+fn plain_http_on_an_open_address_must_be_asked_for() {
+    let mistakes = load(&["--listen", "0.0.0.0:5000"], &[]).expect_err("refused");
+    assert!(mistakes[0].contains("--insecure-http"), "{mistakes:?}");
+    assert!(load(&["--listen", "0.0.0.0:5000", "--insecure-http"], &[]).is_ok());
+    assert!(load(&["--listen", "[::1]:5000"], &[]).is_ok());
+}
+
+#[test]
+fn broken_files_are_named() {
+    for text in ["= 1", "region = \"a\"\nregion = \"b\"\n", "[region"] {
+        let file = file(text);
+        let path = file.path().to_str().expect("a path");
+        let mistakes = load(&["--config", path], &[]).expect_err("refused");
+        assert!(mistakes[0].contains(path), "{mistakes:?}");
+    }
+    let mistakes = load(&["--config", "/does/not/exist"], &[]).expect_err("refused");
+    assert!(mistakes[0].contains("/does/not/exist"));
+}

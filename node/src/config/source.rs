@@ -1,0 +1,169 @@
+//! Where settings come from: flags, environment, file; joined into one text per setting with its origin.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// The settings, by the name they have in the file.
+pub(super) const NAMES: [&str; 11] = [
+    "data_dir",
+    "listen",
+    "region",
+    "zone",
+    "root_password_file",
+    "tls_cert",
+    "tls_key",
+    "anonymous_pull",
+    "insecure_http",
+    "log_format",
+    "config",
+];
+
+/// Largest configuration file in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Flags as they were typed. Texts, so that all mistakes can be told together.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Flags {
+    /// TOML file with any of the settings below, `-` written as `_` [env: SHOAL_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// Where all state of this node lives [env: SHOAL_DATA_DIR] [default: ./shoal-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Address and port for HTTP [env: SHOAL_LISTEN] [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Region of this node [env: SHOAL_REGION] [default: local]
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// Zone of this node inside its region [env: SHOAL_ZONE] [default: a]
+    #[arg(long, value_name = "NAME")]
+    zone: Option<String>,
+    /// File with the password that root gets at the first start, instead of one that is made up
+    /// [env: SHOAL_ROOT_PASSWORD_FILE]
+    #[arg(long, value_name = "FILE")]
+    root_password_file: Option<String>,
+    /// Certificate chain (PEM) to serve HTTPS with; followed when it changes [env: SHOAL_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Private key (PEM) of the certificate [env: SHOAL_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Let anybody pull and list without a login [env: SHOAL_ANONYMOUS_PULL] [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    anonymous_pull: Option<String>,
+    /// Serve plain HTTP on an address that is not loopback, passwords included
+    /// [env: SHOAL_INSECURE_HTTP] [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    insecure_http: Option<String>,
+    /// How logs are written: text or json [env: SHOAL_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl Flags {
+    fn get(&self, name: &str) -> Option<&String> {
+        match name {
+            "config" => self.config.as_ref(),
+            "data_dir" => self.data_dir.as_ref(),
+            "listen" => self.listen.as_ref(),
+            "region" => self.region.as_ref(),
+            "zone" => self.zone.as_ref(),
+            "root_password_file" => self.root_password_file.as_ref(),
+            "tls_cert" => self.tls_cert.as_ref(),
+            "tls_key" => self.tls_key.as_ref(),
+            "anonymous_pull" => self.anonymous_pull.as_ref(),
+            "insecure_http" => self.insecure_http.as_ref(),
+            "log_format" => self.log_format.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// One setting's text and where it stands, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Value {
+    pub(super) text: String,
+    pub(super) origin: String,
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {:?}", self.origin, self.text)
+    }
+}
+
+/// All settings that were given.
+pub(super) type Values = BTreeMap<&'static str, Value>;
+
+/// Joins flags, environment and the file that one of these names.
+pub(super) fn join(
+    flags: &Flags,
+    env: impl Fn(&str) -> Option<String>,
+    mistakes: &mut Vec<String>,
+) -> Values {
+    let mut values = Values::new();
+    for name in NAMES {
+        let variable = format!("SHOAL_{}", name.to_uppercase());
+        let given = match (flags.get(name), env(&variable)) {
+            (Some(text), _) => Value { text: text.clone(), origin: format!("--{}", name.replace('_', "-")) },
+            (None, Some(text)) => Value { text, origin: variable },
+            (None, None) => continue,
+        };
+        values.insert(name, given);
+    }
+    if let Some(file) = values.get("config").cloned() {
+        for (name, value) in read_file(&PathBuf::from(&file.text), mistakes) {
+            values.entry(name).or_insert(value);
+        }
+    }
+    values
+}
+
+fn read_file(path: &PathBuf, mistakes: &mut Vec<String>) -> Values {
+    let shown = path.display();
+    let text = match std::fs::metadata(path) {
+        Ok(meta) if meta.len() > MAX_FILE => {
+            mistakes.push(format!("{shown}: larger than {MAX_FILE} bytes, which no configuration is"));
+            return Values::new();
+        }
+        _ => std::fs::read_to_string(path),
+    };
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => {
+            mistakes.push(format!("{shown}: cannot be read: {error}"));
+            return Values::new();
+        }
+    };
+    match text.parse::<toml::Table>() {
+        Ok(table) => table.iter().filter_map(|(key, value)| entry(path, key, value, mistakes)).collect(),
+        Err(error) => {
+            mistakes.push(format!("{shown}: not TOML: {}", error.to_string().trim_end()));
+            Values::new()
+        }
+    }
+}
+
+fn entry(
+    path: &std::path::Path,
+    key: &str,
+    value: &toml::Value,
+    mistakes: &mut Vec<String>,
+) -> Option<(&'static str, Value)> {
+    let origin = format!("{}: {key}", path.display());
+    let Some(name) = NAMES.into_iter().find(|name| *name == key && key != "config") else {
+        mistakes.push(format!("{origin}: there is no such setting; there are {}", NAMES[..10].join(", ")));
+        return None;
+    };
+    let text = match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Boolean(on) => on.to_string(),
+        other => {
+            mistakes.push(format!("{origin}: a text or true/false is needed, not {}", other.type_str()));
+            return None;
+        }
+    };
+    Some((name, Value { text, origin }))
+}

@@ -1,0 +1,182 @@
+//! The node's data directory: made at the first start, checked and locked at each.
+//!
+//! ```text
+//! <data-dir>/FORMAT      "shoal-data 1": what this directory is
+//! <data-dir>/LOCK        held by the process that uses it; contains its pid
+//! <data-dir>/node.key    the node's secret key
+//! <data-dir>/metadata/   the Raft log and state (crate cluster)
+//! <data-dir>/blobs/      bytes and open uploads (crate blobs)
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use crate::auth::node_key::private_dir;
+
+const FORMAT: &str = "shoal-data 1\n";
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataDirError {
+    /// It, or a file in it, cannot be read or written.
+    #[error("{path} cannot be used as data directory")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It holds something else.
+    #[error("{0} is not empty and not a Shoal data directory (no FORMAT file): give another --data-dir")]
+    Foreign(PathBuf),
+    /// It was written by another version.
+    #[error("{0} says that the directory was written by a version of Shoal that this one cannot read")]
+    OtherVersion(PathBuf),
+    /// Somebody else uses it.
+    #[error("{path} is in use by another shoal process{}: stop it, or give another --data-dir", pid(.holder))]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The other process, as it says.
+        holder: String,
+    },
+}
+
+fn pid(holder: &str) -> String {
+    if holder.is_empty() { String::new() } else { format!(" (pid {holder})") }
+}
+
+/// A directory that is ours as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    first_start: bool,
+    /// Closing it ends the lock.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes, checks and locks `path`. Blocks.
+    pub(crate) fn open(path: &Path) -> Result<Self, DataDirError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| DataDirError::Io { path, source }
+        };
+        private_dir(path).map_err(failed(path))?;
+        let format = path.join("FORMAT");
+        let found = match std::fs::read_to_string(&format) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(&format)(error)),
+        };
+        let fresh = found.is_none();
+        if found.is_some_and(|text| text != FORMAT) {
+            return Err(DataDirError::OtherVersion(format));
+        }
+        if fresh && !only_ours(path).map_err(failed(path))? {
+            return Err(DataDirError::Foreign(path.to_owned()));
+        }
+        let lock = lock(path)?;
+        // The first start is not over before the metadata exists.
+        let first_start = !path.join("metadata").try_exists().map_err(failed(path))?;
+        if fresh {
+            write_format(path, &format).map_err(failed(&format))?;
+        }
+        Ok(Self { path: path.to_owned(), first_start, _lock: lock })
+    }
+
+    /// Whether nothing was ever agreed on here.
+    pub(crate) fn first_start(&self) -> bool {
+        self.first_start
+    }
+
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the metadata lives.
+    pub(crate) fn metadata(&self) -> PathBuf {
+        self.path.join("metadata")
+    }
+
+    /// Where the blobs live.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.path.join("blobs")
+    }
+}
+
+/// Whether there is nothing but what a first start that crashed early leaves.
+fn only_ours(path: &Path) -> io::Result<bool> {
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.file_name();
+        // A file system of its own brings lost+found.
+        if !["LOCK", "FORMAT.new", "lost+found"].iter().any(|ours| name == *ours) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn lock(path: &Path) -> Result<File, DataDirError> {
+    let file = path.join("LOCK");
+    let failed = |source| DataDirError::Io { path: file.clone(), source };
+    let mut options = OpenOptions::new();
+    let mut lock = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&file).map_err(failed)?;
+    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut holder = String::new();
+        // Only for the message.
+        let _ = (&lock).take(20).read_to_string(&mut holder);
+        return Err(DataDirError::InUse { path: path.to_owned(), holder: holder.trim().to_owned() });
+    }
+    lock.set_len(0).and_then(|()| lock.rewind()).map_err(failed)?;
+    writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+    Ok(lock)
+}
+
+fn write_format(dir: &Path, format: &Path) -> io::Result<()> {
+    let temporary = dir.join("FORMAT.new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(FORMAT.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, format)?;
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_user_is_refused_with_the_first_ones_pid() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = DataDir::open(dir.path()).expect("opened");
+        assert!(first.first_start());
+        let error = DataDir::open(dir.path()).expect_err("refused").to_string();
+        assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
+        drop(first);
+        DataDir::open(dir.path()).expect("opened again");
+    }
+
+    #[test]
+    fn foreign_and_newer_directories_are_refused_untouched() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("letter.txt"), "dear").expect("written");
+        assert!(matches!(DataDir::open(dir.path()), Err(DataDirError::Foreign(_))));
+        assert_eq!(std::fs::read_dir(dir.path()).expect("read").count(), 1);
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("FORMAT"), "shoal-data 2\n").expect("written");
+        assert!(matches!(DataDir::open(dir.path()), Err(DataDirError::OtherVersion(_))));
+    }
+
+    #[test]
+    fn a_file_is_no_data_directory() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        assert!(matches!(DataDir::open(file.path()), Err(DataDirError::Io { .. })));
+    }
+}

@@ -1,0 +1,3 @@
+//! Work that recurs on its own.
+
+pub(crate) mod janitor;

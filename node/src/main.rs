@@ -1,0 +1,54 @@
+//! The binary `shoal`: arguments to exit code. Everything else is in the modules; [`app`] puts them
+//! together.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
+
+mod api;
+mod app;
+mod auth;
+mod config;
+mod data_dir;
+mod http;
+mod jobs;
+mod registry;
+mod telemetry;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use config::{Config, Flags};
+
+/// A container registry made of equal nodes: push to any, pull from any.
+#[derive(Parser)]
+#[command(name = "shoal", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node. Without any option: data in ./shoal-data, HTTP on 127.0.0.1:5000.
+    Serve(Flags),
+}
+
+fn main() -> ExitCode {
+    let Arguments { command: Command::Serve(flags) } = Arguments::parse();
+    let config = match Config::load(&flags) {
+        Ok(config) => config,
+        Err(mistakes) => return end(2, &mistakes.to_string()),
+    };
+    telemetry::log::start(config.log_format);
+    match app::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => end(1, &format!("{error:#}")),
+    }
+}
+
+/// Says why on standard error, whatever has become of it.
+fn end(code: u8, reason: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "shoal: {reason}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,54 @@
+//! Deleting: names first; bytes go later, when nothing links them (consistency promises 26–28).
+
+use cluster_core::command::{Command, Response};
+use cluster_core::key::RepositoryId;
+use proto::digest::Digest;
+use proto::name::Reference;
+
+use super::{Registry, RegistryError};
+
+/// What became of the wish to delete a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlobDeletion {
+    /// It can no longer be read here.
+    Deleted,
+    /// It was not here.
+    NotFound,
+    /// A manifest here needs it.
+    InUse,
+}
+
+impl Registry {
+    /// Removes a tag, or a manifest with all its tags. False if there was none.
+    pub(crate) async fn delete_manifest(
+        &self,
+        repository: &RepositoryId,
+        reference: Reference,
+    ) -> Result<bool, RegistryError> {
+        let repository = repository.clone();
+        let command = match reference {
+            Reference::Tag(tag) => Command::DeleteTag { repository, tag },
+            Reference::Digest(digest) => Command::DeleteManifest { repository, digest },
+        };
+        match self.metadata.propose(command).await? {
+            Response::Deleted => Ok(true),
+            Response::NotFound => Ok(false),
+            _ => Err(RegistryError::Unexpected),
+        }
+    }
+
+    /// Makes a blob unreadable in this repository; others keep it.
+    pub(crate) async fn delete_blob(
+        &self,
+        repository: &RepositoryId,
+        digest: Digest,
+    ) -> Result<BlobDeletion, RegistryError> {
+        let command = Command::UnlinkBlob { repository: repository.clone(), digest };
+        match self.metadata.propose(command).await? {
+            Response::Unlinked => Ok(BlobDeletion::Deleted),
+            Response::NotFound => Ok(BlobDeletion::NotFound),
+            Response::InUse => Ok(BlobDeletion::InUse),
+            _ => Err(RegistryError::Unexpected),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What the registry does, without HTTP: pull, push, delete, a file each. Handlers of every dialect call
+//! these; each asks the metadata what is true and the blob store for bytes.
+
+mod delete;
+mod pull;
+mod push;
+
+use blobs::{BlobError, BlobStore};
+use cluster::{Metadata, ProposeError, ReadError, StateReader, StorageError};
+use cluster_core::state::StateError;
+
+pub(crate) use delete::BlobDeletion;
+pub(crate) use pull::{FoundManifest, ReferrerRow};
+pub(crate) use push::{ManifestPut, ManifestRefusal, STAGING_MS};
+
+/// Why something could not be done, though it was asked rightly.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RegistryError {
+    /// Metadata could not be read.
+    #[error("metadata could not be read")]
+    Read(#[from] ReadError),
+    /// The change was not agreed on; it may still take effect.
+    #[error("the change was not agreed on")]
+    Propose(#[from] ProposeError),
+    /// The blob store refused or failed.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The upload took so long that its bytes may be gone (consistency rule R3); push again.
+    #[error("the staged upload expired")]
+    StagingExpired,
+    /// Apply answered what it never should.
+    #[error("unexpected answer of the state machine")]
+    Unexpected,
+}
+
+impl From<StateError<StorageError>> for RegistryError {
+    fn from(error: StateError<StorageError>) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+/// The registry's use cases on this node.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    /// What is true.
+    pub(crate) metadata: Metadata,
+    /// Where the bytes are.
+    pub(crate) blobs: BlobStore,
+}
+
+impl Registry {
+    /// Asks `question` of this node's state, and again behind a linearizable barrier if that finds
+    /// nothing: right for content named by digest, which never changes.
+    async fn local_first<T>(
+        &self,
+        question: impl Fn(&StateReader) -> Result<Option<T>, StateError<StorageError>>,
+    ) -> Result<Option<T>, RegistryError> {
+        if let Some(found) = question(&self.metadata.local()?)? {
+            return Ok(Some(found));
+        }
+        Ok(question(&self.metadata.read().await?)?)
+    }
+}

@@ -1,0 +1,140 @@
+//! Reading: manifests, blobs, and the listings.
+
+use blobs::BlobCopy;
+use cluster_core::command::{Command, Response};
+use cluster_core::key::RepositoryId;
+use cluster_core::record::{BlobRecord, ReferrerRecord};
+use cluster_core::state::{self, Page};
+use proto::digest::Digest;
+use proto::identity::RegistryId;
+use proto::name::{Reference, RepositoryName, Tag};
+
+use super::{Registry, RegistryError};
+
+/// A manifest that was found.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundManifest {
+    /// Its name.
+    pub(crate) digest: Digest,
+    /// As pushed.
+    pub(crate) media_type: String,
+    /// Bytes.
+    pub(crate) size: u64,
+}
+
+/// One referrer, as listed.
+pub(crate) type ReferrerRow = (Digest, ReferrerRecord);
+
+impl Registry {
+    /// The manifest that `reference` names now. Tags are read linearizably.
+    pub(crate) async fn find_manifest(
+        &self,
+        repository: &RepositoryId,
+        reference: &Reference,
+    ) -> Result<Option<FoundManifest>, RegistryError> {
+        match reference {
+            Reference::Tag(tag) => {
+                let reader = self.metadata.read().await?;
+                let found = state::tag::tag(&reader, repository, tag)?;
+                Ok(found.map(|tag| FoundManifest { digest: tag.digest, media_type: tag.media_type, size: tag.size }))
+            }
+            Reference::Digest(digest) => {
+                let found = self.local_first(|reader| state::manifest::manifest(reader, repository, digest)).await?;
+                Ok(found.map(|record| FoundManifest {
+                    digest: *digest,
+                    media_type: record.media_type,
+                    size: record.size,
+                }))
+            }
+        }
+    }
+
+    /// The bytes of a manifest, which were checked against the digest.
+    pub(crate) async fn manifest_content(
+        &self,
+        repository: &RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<Vec<u8>>, RegistryError> {
+        self.local_first(|reader| state::manifest::manifest_content(reader, repository, digest)).await
+    }
+
+    /// The blob, if this repository has it.
+    pub(crate) async fn find_blob(
+        &self,
+        repository: &RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<(BlobCopy, BlobRecord)>, RegistryError> {
+        let found = self.local_first(|reader| state::blob::linked_blob(reader, repository, digest)).await?;
+        Ok(found.map(|(_, record)| {
+            let copy = BlobCopy {
+                digest: *digest,
+                size: record.size,
+                generation: record.generation,
+                pieces_root: record.pieces_root,
+            };
+            (copy, record)
+        }))
+    }
+
+    /// Keeps a blob that a pusher was told of from being dropped before it can link it (promise 28).
+    /// Proposes only when less than half of the lease is left.
+    pub(crate) async fn renew_lease(&self, digest: Digest, record: &BlobRecord) -> Result<(), RegistryError> {
+        let now = self.metadata.applied_log_time()?;
+        if record.lease_until_ms.saturating_sub(now) >= state::blob::LEASE_MS / 2 {
+            return Ok(());
+        }
+        match self.metadata.propose(Command::RenewLease { digest }).await? {
+            Response::LeaseRenewed { .. } | Response::NotFound => Ok(()),
+            _ => Err(RegistryError::Unexpected),
+        }
+    }
+
+    /// Tags after `after`, or `None` if there is no such repository.
+    pub(crate) async fn tags(
+        &self,
+        repository: &RepositoryId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Page<Tag>>, RegistryError> {
+        let reader = self.metadata.read().await?;
+        if state::repository::repository(&reader, repository)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(state::tag::tags(&reader, repository, after, limit)?))
+    }
+
+    /// Repositories after `after`.
+    pub(crate) async fn repositories(
+        &self,
+        registry: &RegistryId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<RepositoryName>, RegistryError> {
+        let reader = self.metadata.read().await?;
+        Ok(state::repository::repositories(&reader, registry, after, limit)?)
+    }
+
+    /// Some repositories of the registry that have the blob; at most `limit`.
+    pub(crate) async fn repositories_with_blob(
+        &self,
+        registry: &RegistryId,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>, RegistryError> {
+        let reader = self.metadata.read().await?;
+        Ok(state::blob::repositories_with_blob(&reader, registry, digest, limit)?)
+    }
+
+    /// Referrers of `subject` after `after`, of one type or all.
+    pub(crate) async fn referrers(
+        &self,
+        repository: &RepositoryId,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Page<ReferrerRow>, RegistryError> {
+        let reader = self.metadata.read().await?;
+        Ok(state::referrer::referrers(&reader, repository, subject, artifact_type, after, limit)?)
+    }
+}

@@ -1,0 +1,119 @@
+//! Writing: committing uploaded blobs, mounting, and storing manifests.
+
+use blobs::Upload;
+use cluster_core::command::{Command, CommitBlob, Condition, MountBlob, PutManifest, Response};
+use cluster_core::key::RepositoryId;
+use proto::digest::Digest;
+use proto::manifest::Manifest;
+use proto::name::{RepositoryName, Tag};
+
+use super::{Registry, RegistryError};
+
+/// How long a staged copy may wait for its commit, in log time (consistency rule R3), milliseconds.
+pub(crate) const STAGING_MS: u64 = 60 * 60 * 1000;
+
+/// A manifest to be stored.
+pub(crate) struct ManifestPut {
+    /// Of `content`, which was checked.
+    pub(crate) digest: Digest,
+    /// Byte for byte.
+    pub(crate) content: Vec<u8>,
+    /// What `content` says.
+    pub(crate) manifest: Manifest,
+    /// Moved to it, all or none.
+    pub(crate) tags: Vec<Tag>,
+    /// Judged when the entry is applied.
+    pub(crate) condition: Option<Condition>,
+}
+
+/// Why a manifest was not stored.
+pub(crate) enum ManifestRefusal {
+    /// The repository does not have these blobs.
+    MissingBlobs(Vec<Digest>),
+    /// The document states other sizes; with the true ones.
+    SizeMismatch(Vec<(Digest, u64)>),
+    /// The condition does not hold.
+    ConditionFailed(Option<Digest>),
+}
+
+impl Registry {
+    /// Closes an upload and makes its blob readable in `repository`. A crash before the commit leaves a
+    /// session or a staged file, which the janitor removes; after it, a linked blob.
+    ///
+    /// The deadline is taken before the file is staged: whoever finds the file counts from a later log
+    /// time, and so never removes it while the commit could still take effect (R3).
+    pub(crate) async fn finish_upload(
+        &self,
+        repository: &RepositoryId,
+        upload: &Upload,
+        digest: Digest,
+    ) -> Result<(), RegistryError> {
+        let staging_deadline_ms = self.metadata.applied_log_time()?.saturating_add(STAGING_MS);
+        let copy = upload.finish(digest).await?;
+        let command = Command::CommitBlob(CommitBlob {
+            repository: repository.clone(),
+            digest: copy.digest,
+            size: copy.size,
+            generation: copy.generation,
+            pieces_root: copy.pieces_root,
+            staging_deadline_ms,
+        });
+        match self.metadata.propose(command).await? {
+            Response::BlobLinked { generation } => {
+                // An older record stays; its copy may be damaged, ours is not (rule R4).
+                self.blobs.adopt(&copy, generation).await?;
+                Ok(())
+            }
+            Response::StagingExpired => Err(RegistryError::StagingExpired),
+            _ => Err(RegistryError::Unexpected),
+        }
+    }
+
+    /// Makes `digest` readable in `repository` if one of `from` has it. `from` must be readable for who
+    /// asks. A damaged blob is not mounted, so that the client pushes it and heals it.
+    pub(crate) async fn mount_blob(
+        &self,
+        repository: &RepositoryId,
+        digest: Digest,
+        from: Vec<RepositoryName>,
+    ) -> Result<bool, RegistryError> {
+        if from.is_empty() || self.blobs.is_damaged(&digest) {
+            return Ok(false);
+        }
+        let command = Command::MountBlob(MountBlob { repository: repository.clone(), digest, from });
+        match self.metadata.propose(command).await? {
+            Response::Mounted { .. } => Ok(true),
+            Response::NotMounted => Ok(false),
+            _ => Err(RegistryError::Unexpected),
+        }
+    }
+
+    /// Stores a manifest and moves tags to it in one entry.
+    pub(crate) async fn put_manifest(
+        &self,
+        repository: &RepositoryId,
+        put: ManifestPut,
+    ) -> Result<Result<(), ManifestRefusal>, RegistryError> {
+        let required = put.manifest.blobs.iter().filter(|blob| !blob.foreign);
+        let command = Command::PutManifest(Box::new(PutManifest {
+            repository: repository.clone(),
+            digest: put.digest,
+            media_type: put.manifest.kind.media_type().to_owned(),
+            content: put.content,
+            blobs: required.map(|blob| (blob.digest, blob.size)).collect(),
+            children: put.manifest.children.iter().map(|child| child.digest).collect(),
+            subject: put.manifest.subject,
+            artifact_type: put.manifest.artifact_type,
+            annotations: put.manifest.annotations,
+            tags: put.tags,
+            condition: put.condition,
+        }));
+        match self.metadata.propose(command).await? {
+            Response::ManifestStored { .. } => Ok(Ok(())),
+            Response::MissingBlobs(digests) => Ok(Err(ManifestRefusal::MissingBlobs(digests))),
+            Response::SizeMismatch(sizes) => Ok(Err(ManifestRefusal::SizeMismatch(sizes))),
+            Response::ConditionFailed { current } => Ok(Err(ManifestRefusal::ConditionFailed(current))),
+            _ => Err(RegistryError::Unexpected),
+        }
+    }
+}

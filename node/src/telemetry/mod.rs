@@ -1,0 +1,4 @@
+//! What operators see: logs and metrics. Never a secret in either.
+
+pub(crate) mod log;
+pub(crate) mod metrics;

@@ -1,0 +1,16 @@
+//! Compiles the wire formats in `wire/` to Rust, without a system protoc.
+
+use std::error::Error;
+
+const FILES: [&str; 3] = ["wire/command.proto", "wire/record.proto", "wire/raft.proto"];
+
+#[expect(clippy::print_stdout, reason = "this is how a build script speaks to Cargo")]
+fn main() -> Result<(), Box<dyn Error>> {
+    for file in FILES {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let files = protox::compile(FILES, ["wire"])?;
+    // Ordered maps: the same value must always have the same bytes.
+    prost_build::Config::new().btree_map(["."]).compile_fds(files)?;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The vocabulary that all of Shoal shares: typed ids, documents, wire formats.
+//!
+//! Everything from outside becomes one of these types at the edge, or an error. This crate never does
+//! IO, never knows HTTP and never depends on an async runtime.
+
+pub mod digest;
+pub mod identity;
+pub mod manifest;
+pub mod name;
+pub mod range;
+pub mod referrer;
+pub mod upload;
+pub mod wire;

@@ -1,0 +1,23 @@
+//! Wire formats: the types generated from the `.proto` files in `proto/wire/`.
+//!
+//! Owns the shape of bytes that are stored or sent. A generated type is never used past the function
+//! that encodes or decodes it: `cluster-core` turns commands and records into typed values, `cluster`
+//! does so for what Raft keeps.
+
+/// Commands in the Raft log.
+#[allow(missing_docs, reason = "generated; the comments stand in wire/command.proto")]
+pub mod command {
+    include!(concat!(env!("OUT_DIR"), "/shoal.command.v1.rs"));
+}
+
+/// Values of the replicated state.
+#[allow(missing_docs, reason = "generated; the comments stand in wire/record.proto")]
+pub mod record {
+    include!(concat!(env!("OUT_DIR"), "/shoal.record.v1.rs"));
+}
+
+/// Raft's own values.
+#[allow(missing_docs, reason = "generated; the comments stand in wire/raft.proto")]
+pub mod raft {
+    include!(concat!(env!("OUT_DIR"), "/shoal.raft.v1.rs"));
+}

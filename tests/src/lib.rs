@@ -1,0 +1,6 @@
+//! (being written)
+
+pub mod content;
+pub mod http;
+pub mod raw;
+pub mod registry;
