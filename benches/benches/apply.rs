@@ -1,5 +1,7 @@
 //! Apply and queries on a map in memory: what the rules cost without the store.
 
+#![expect(clippy::expect_used, reason = "without its setting a benchmark has nothing to measure")]
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 

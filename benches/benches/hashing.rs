@@ -1,5 +1,7 @@
 //! Taking in a blob: SHA-256 alone, and the store's pipeline of hash, piece list, write and fsync beside it.
 
+#![expect(clippy::expect_used, reason = "without its setting a benchmark has nothing to measure")]
+
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Duration;
