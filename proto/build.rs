@@ -4,7 +4,6 @@ use std::error::Error;
 
 const FILES: [&str; 3] = ["wire/command.proto", "wire/record.proto", "wire/raft.proto"];
 
-#[expect(clippy::print_stdout, reason = "this is how a build script speaks to Cargo")]
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {
         println!("cargo::rerun-if-changed={file}");

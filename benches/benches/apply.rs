@@ -25,9 +25,9 @@ fn repository() -> RepositoryId {
     RepositoryId { registry: RegistryId { account, region }, name }
 }
 
-/// Sets one tag to a manifest of its own, without blobs.
-fn put(number: u32) -> Command {
-    let content = format!("{{\"schemaVersion\":2,\"number\":{number}}}").into_bytes();
+/// Sets tag `number` to version `version` of a manifest of its own, without blobs.
+fn put(number: u32, version: u32) -> Command {
+    let content = format!("{{\"schemaVersion\":2,\"number\":{number},\"version\":{version}}}").into_bytes();
     Command::PutManifest(Box::new(PutManifest {
         repository: repository(),
         digest: Digest::of(Algorithm::Sha256, &content),
@@ -45,7 +45,7 @@ fn put(number: u32) -> Command {
 
 fn filled() -> MemoryView {
     let mut view = MemoryView::default();
-    let batch = Batch { time_ms: 1, commands: (0..TAGS).map(put).collect() };
+    let batch = Batch { time_ms: 1, commands: (0..TAGS).map(|number| put(number, 0)).collect() };
     apply(&mut view, 1, batch).expect("memory does not fail");
     view
 }
@@ -60,7 +60,8 @@ fn state(criterion: &mut Criterion) {
             || {
                 index += 1;
                 let first = index as u32 * BATCH;
-                let commands = (first..first + BATCH).map(|number| put(number % TAGS)).collect();
+                let commands =
+                    (first..first + BATCH).map(|number| put(number % TAGS, 1 + number / TAGS % 2)).collect();
                 Batch { time_ms: index, commands }
             },
             |batch| apply(&mut view, 2, batch),

@@ -139,12 +139,16 @@ fn make_password() -> Result<Secret> {
 /// What a person needs to go on.
 fn announce(config: &Config, address: SocketAddr) -> Result<()> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
-    print(&format!("listening on {scheme}://{address}\nlog in with: docker login {address} --username {ROOT_USER}\n"))
+    print(&format!(
+        "listening on {scheme}://{address}\nlog in with: docker login {address} --username {ROOT_USER}\n"
+    ))
 }
 
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output does not take what must be read")
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("standard output does not take what must be read")
 }
 
 /// What runs while the node serves.
@@ -170,15 +174,18 @@ impl Node {
         let draining = Arc::new(AtomicBool::new(false));
         let facts =
             Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
+        let authenticator = Authenticator::new(metadata.clone(), root, tokens);
         let api = Arc::new(Api {
             registry: Registry { metadata: metadata.clone(), blobs: blobs.clone() },
-            authenticator: Authenticator::new(metadata.clone(), root, tokens),
-            facts,
+            authenticator: authenticator.clone(),
+            facts: facts.clone(),
             metrics: metrics.requests.clone(),
         });
         let admin = Arc::new(Admin {
             metadata: metadata.clone(),
             blobs: blobs.clone(),
+            authenticator,
+            facts,
             metrics: metrics.clone(),
             draining: draining.clone(),
         });
@@ -236,13 +243,25 @@ fn figures(metadata: Metadata, blobs: BlobStore) -> impl Fn() -> Vec<Figure> + S
         let (disk, raft) = (blobs.metrics(), metadata.status());
         vec![
             Figure::counter("blob_written_bytes", "Upload bytes written to files", disk.written_bytes.get()),
-            Figure::counter("blob_verified_bytes", "Bytes checked before they were sent", disk.verified_bytes.get()),
+            Figure::counter(
+                "blob_verified_bytes",
+                "Bytes checked before they were sent",
+                disk.verified_bytes.get(),
+            ),
             Figure::counter("blob_fsyncs", "Calls of fsync for blobs", disk.fsyncs.get()),
-            Figure::counter("blob_damaged_copies", "Copies found missing or damaged", disk.damaged_copies.get()),
+            Figure::counter(
+                "blob_damaged_copies",
+                "Copies found missing or damaged",
+                disk.damaged_copies.get(),
+            ),
             Figure::counter("uploads_started", "Upload sessions begun", disk.uploads_started.get()),
             Figure::counter("uploads_finished", "Uploads that became blobs", disk.uploads_finished.get()),
             Figure::counter("uploads_expired", "Idle upload sessions removed", disk.uploads_expired.get()),
-            Figure::gauge("blob_volume_failed", "1 after a failed fsync, until restart", u64::from(disk.volume_failed.load(Ordering::Relaxed))),
+            Figure::gauge(
+                "blob_volume_failed",
+                "1 after a failed fsync, until restart",
+                u64::from(disk.volume_failed.load(Ordering::Relaxed)),
+            ),
             Figure::gauge("raft_term", "Term", raft.term),
             Figure::gauge("raft_last_log_index", "Last entry of the log", raft.last_log_index),
             Figure::gauge("raft_applied_index", "Last entry applied", raft.applied_index),

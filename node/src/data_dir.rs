@@ -127,7 +127,14 @@ fn lock(path: &Path) -> Result<File, DataDirError> {
     let file = path.join("LOCK");
     let failed = |source| DataDirError::Io { path: file.clone(), source };
     let mut options = OpenOptions::new();
-    let mut lock = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&file).map_err(failed)?;
+    let mut lock = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&file)
+        .map_err(failed)?;
     if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut holder = String::new();
         // Only for the message.

@@ -27,7 +27,7 @@ impl Algorithm {
     }
 
     /// Length of the hash in bytes.
-    pub fn len(self) -> usize {
+    pub fn hash_len(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha512 => 64,
@@ -91,7 +91,7 @@ impl Digest {
 
     /// The raw hash: 32 or 64 bytes.
     pub fn hash(&self) -> &[u8] {
-        &self.bytes[..self.algorithm.len()]
+        &self.bytes[..self.algorithm.hash_len()]
     }
 
     /// The part after the colon.
@@ -124,7 +124,7 @@ impl Digest {
     }
 
     fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Option<Self> {
-        if hash.len() != algorithm.len() {
+        if hash.len() != algorithm.hash_len() {
             return None;
         }
         let mut bytes = [0; 64];
@@ -142,7 +142,7 @@ impl FromStr for Digest {
         let (algorithm, encoded) = text.split_once(':').ok_or(DigestError::Malformed)?;
         let algorithm: Algorithm = algorithm.parse()?;
         let encoded = encoded.as_bytes();
-        if encoded.len() != algorithm.len() * 2 {
+        if encoded.len() != algorithm.hash_len() * 2 {
             return Err(DigestError::BadEncoding);
         }
         let mut bytes = [0; 64];

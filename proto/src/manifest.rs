@@ -250,8 +250,7 @@ impl RawDescriptor {
             digest: shorten(&self.digest),
             reason,
         })?;
-        let size =
-            u64::try_from(self.size).map_err(|_| ManifestError::Size { place, size: self.size })?;
+        let size = u64::try_from(self.size).map_err(|_| ManifestError::Size { place, size: self.size })?;
         let media_type = self.media_type.unwrap_or_default();
         if !is_media_type(&media_type) {
             return Err(ManifestError::BadType(place));
@@ -262,10 +261,7 @@ impl RawDescriptor {
     }
 }
 
-fn check_all(
-    raw: Option<Vec<RawDescriptor>>,
-    place: &'static str,
-) -> Result<Vec<Descriptor>, ManifestError> {
+fn check_all(raw: Option<Vec<RawDescriptor>>, place: &'static str) -> Result<Vec<Descriptor>, ManifestError> {
     raw.unwrap_or_default().into_iter().map(|entry| entry.check(place)).collect()
 }
 

@@ -42,7 +42,9 @@ fn the_artifact_type_falls_back_to_the_config_of_an_image_only() {
 #[test]
 fn the_media_type_comes_from_header_or_document() {
     let text = image("");
-    for header in [None, Some("application/json"), Some(OCI_IMAGE), Some(&*format!("{OCI_IMAGE}; charset=utf-8"))] {
+    for header in
+        [None, Some("application/json"), Some(OCI_IMAGE), Some(&*format!("{OCI_IMAGE}; charset=utf-8"))]
+    {
         assert!(Manifest::parse(header, text.as_bytes()).is_ok(), "{header:?}");
     }
     assert!(matches!(
@@ -61,10 +63,7 @@ fn ambiguous_documents_are_refused() {
         assert!(matches!(parse(&image(extra)), Err(ManifestError::Ambiguous(_))), "{extra}");
     }
     let index = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[],"layers":[]}}"#);
-    assert!(matches!(
-        Manifest::parse(Some(OCI_INDEX), index.as_bytes()),
-        Err(ManifestError::Ambiguous(_))
-    ));
+    assert!(matches!(Manifest::parse(Some(OCI_INDEX), index.as_bytes()), Err(ManifestError::Ambiguous(_))));
 }
 
 #[test]

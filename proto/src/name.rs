@@ -135,11 +135,7 @@ impl FromStr for Reference {
 
     /// A text with a colon is never a tag (G4 of the OCI checklist).
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        if text.contains(':') {
-            Ok(Self::Digest(text.parse()?))
-        } else {
-            Ok(Self::Tag(text.parse()?))
-        }
+        if text.contains(':') { Ok(Self::Digest(text.parse()?)) } else { Ok(Self::Tag(text.parse()?)) }
     }
 }
 
@@ -159,12 +155,33 @@ mod tests {
 
     #[test]
     fn repository_names_follow_the_grammar() {
-        for good in ["a", "a/b", "a.b", "a_b", "a__b", "a-b", "a---b", "0/1", "x/manifests/y", "x/blobs/uploads"] {
+        for good in
+            ["a", "a/b", "a.b", "a_b", "a__b", "a-b", "a---b", "0/1", "x/manifests/y", "x/blobs/uploads"]
+        {
             assert!(good.parse::<RepositoryName>().is_ok(), "{good}");
         }
         for bad in [
-            "", "A/b", "a//b", ".a", "a.", "a/-b", "a___b", "a..b", "-", "/a", "a/", "a b", "a\0", "ａpp", "а", "a_-b",
-            "a/..", "a\\b", "a;v=1", "a%2f", "a/\u{202e}b",
+            "",
+            "A/b",
+            "a//b",
+            ".a",
+            "a.",
+            "a/-b",
+            "a___b",
+            "a..b",
+            "-",
+            "/a",
+            "a/",
+            "a b",
+            "a\0",
+            "ａpp",
+            "а",
+            "a_-b",
+            "a/..",
+            "a\\b",
+            "a;v=1",
+            "a%2f",
+            "a/\u{202e}b",
         ] {
             assert!(bad.parse::<RepositoryName>().is_err(), "{bad:?}");
         }
@@ -193,7 +210,9 @@ mod tests {
     /// The grammar, written a second time and slowly, to hold the fast one against.
     fn slow_component(text: &str) -> bool {
         let separators = [".", "_", "__"];
-        let word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let word = |part: &str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        };
         let dashes = |part: &str| !part.is_empty() && part.chars().all(|c| c == '-');
         if word(text) {
             return true;

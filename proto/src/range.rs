@@ -166,7 +166,16 @@ mod tests {
         for none in ["bytes=500-0", "bytes=5000-10000", "bytes=-0", "bytes=99999999999999999999999999-"] {
             assert_eq!(Selection::parse(none, 2048), Selection::Unsatisfiable, "{none}");
         }
-        for whole in ["items=0-1", "bytes", "bytes=", "bytes=a-b", "bytes=1-2-3", "bytes=-", "bytes=0-9,5-20", "bytes=+1-2"] {
+        for whole in [
+            "items=0-1",
+            "bytes",
+            "bytes=",
+            "bytes=a-b",
+            "bytes=1-2-3",
+            "bytes=-",
+            "bytes=0-9,5-20",
+            "bytes=+1-2",
+        ] {
             assert_eq!(Selection::parse(whole, 2048), Selection::Whole, "{whole}");
         }
         assert_eq!(Selection::parse("bytes=0-0", 0), Selection::Whole);
@@ -187,7 +196,19 @@ mod tests {
         for good in ["0-9", "bytes 0-9", "0-9/10", "bytes 0-9/*"] {
             assert_eq!(good.parse(), Ok(ChunkRange { start: 0, last: 9 }), "{good}");
         }
-        for bad in ["", "5-4", "-1-5", "0-", "-", "a-b", "0-18446744073709551616", "0-9/", "0-9/x", "bytes=0-9", "0 - 9"] {
+        for bad in [
+            "",
+            "5-4",
+            "-1-5",
+            "0-",
+            "-",
+            "a-b",
+            "0-18446744073709551616",
+            "0-9/",
+            "0-9/x",
+            "bytes=0-9",
+            "0 - 9",
+        ] {
             assert!(bad.parse::<ChunkRange>().is_err(), "{bad}");
         }
         assert_eq!("0-18446744073709551615".parse::<ChunkRange>().map(|c| c.byte_count()), Ok(None));

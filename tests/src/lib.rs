@@ -1,6 +1,19 @@
-//! (being written)
+//! Shoal under test as a process: start it, talk to it byte by byte or politely, and look at it from outside.
+//!
+//! Used by the tests in `tests/` only, so a step that cannot be done fails the test at once.
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 pub mod content;
 pub mod http;
+pub mod layout;
+pub mod process;
 pub mod raw;
 pub mod registry;
+pub mod sandbox;
+pub mod server;
+pub mod tls;
+pub mod usage;
+pub mod wait;
+
+pub use server::{Server, ServerOptions};
+pub use wait::wait_until;

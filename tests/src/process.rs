@@ -17,24 +17,33 @@ use crate::wait::try_wait_for;
 /// Lines of a log that a failure shows.
 const TAIL_LINES: usize = 60;
 
-/// A running daemon. Dropping it kills it.
+/// A running daemon. Dropping it kills it; so does the end of the test process, however that ends.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
+    // A shell that waits for our end of a pipe to close: no destructor runs when a test is killed, nor for a
+    // server that many tests share.
+    watchdog: Child,
     log: PathBuf,
 }
 
 impl Daemon {
-    /// Starts `command`; what it prints is appended to `log`, unless its standard output was set already.
+    /// Starts `command`; what it prints is appended to `output`, what it complains about to `log`.
     ///
     /// # Errors
-    /// Those of opening the log and of starting the program.
+    /// Those of opening the files and of starting the program.
     pub fn spawn(command: &mut Command, output: &Path, log: &Path) -> anyhow::Result<Self> {
         let program = command.get_program().to_owned();
         let (output, errors) = (append_to(output)?, append_to(log)?);
         let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
         let child = child.with_context(|| format!("starting {}", program.display()))?;
-        Ok(Self { child, log: log.to_owned() })
+        // SIGTERM first: some daemons have mounts and children to take down.
+        let id = child.id();
+        let script = format!("read x; kill {id} && sleep 5; kill -9 {id}");
+        let mut watchdog = Command::new("sh");
+        watchdog.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let watchdog = watchdog.spawn().context("starting a shell")?;
+        Ok(Self { child, watchdog, log: log.to_owned() })
     }
 
     /// The process id.
@@ -47,7 +56,18 @@ impl Daemon {
     /// # Errors
     /// Those of asking the kernel.
     pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
-        Ok(self.child.try_wait()?)
+        let status = self.child.try_wait()?;
+        if status.is_some() {
+            self.dismiss_watchdog();
+        }
+        Ok(status)
+    }
+
+    /// The id that the watchdog would signal may soon be another process's.
+    fn dismiss_watchdog(&mut self) {
+        // Fails only when that was done before.
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
     }
 
     /// Sends a signal, unless the process has ended.
@@ -77,6 +97,7 @@ impl Daemon {
 
     /// Ends it at once (SIGKILL) and waits.
     pub fn kill(&mut self) {
+        self.dismiss_watchdog();
         // Fails only when it has ended, and then there is nothing to wait for.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -150,7 +171,13 @@ impl Finished {
     /// When it succeeded or was ended by a signal.
     pub fn assert_failure(self) -> Self {
         let code = self.status.code();
-        assert!(code.is_some_and(|code| code != 0), "{}: {} instead of failing\n{}", self.command, self.status, self.said());
+        assert!(
+            code.is_some_and(|code| code != 0),
+            "{}: {} instead of failing\n{}",
+            self.command,
+            self.status,
+            self.said()
+        );
         self
     }
 }

@@ -37,7 +37,10 @@ impl Answer {
 
     /// Every value of `name`, in order.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text, with replacements for what is not UTF-8.
@@ -165,7 +168,8 @@ impl<S: Read + Write> Connection<S> {
     pub fn any_answer(&mut self, method: &str) -> io::Result<Answer> {
         let head = self.head()?;
         let mut answer = parse_head(&head)?;
-        let chunked = answer.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
+        let chunked =
+            answer.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
         let length = answer.header("content-length").map(str::to_owned);
         if method == "HEAD" || answer.status < 200 || matches!(answer.status, 204 | 304) {
             return Ok(answer);

@@ -26,7 +26,8 @@ pub struct Image {
 impl Image {
     /// A fresh image for `repository`, not pushed yet.
     pub fn new(repository: &str) -> Self {
-        let config = format!("{{\"architecture\":\"amd64\",\"os\":\"linux\",\"serial\":{}}}", serial()).into_bytes();
+        let config =
+            format!("{{\"architecture\":\"amd64\",\"os\":\"linux\",\"serial\":{}}}", serial()).into_bytes();
         let layer = unique_bytes(2048);
         let manifest = content::bytes_of(&content::image(&config, &[&layer]));
         let digest = sha256(&manifest);
@@ -156,7 +157,12 @@ impl Answer {
     /// # Panics
     /// When it is anything else, or says more than it may.
     pub fn assert_refused(&self, statuses: &[u16]) -> &Self {
-        assert!(statuses.contains(&self.status), "{} is none of {statuses:?}: {}", self.status, self.beginning());
+        assert!(
+            statuses.contains(&self.status),
+            "{} is none of {statuses:?}: {}",
+            self.status,
+            self.beginning()
+        );
         assert!(!self.codes().is_empty(), "no errors[] in {:?} {}", self.headers, self.beginning());
         assert_eq!(self.header("content-type"), Some("application/json"), "{:?}", self.headers);
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "{:?}", self.headers);

@@ -1,75 +1,60 @@
-//! One `shoal` process under test, with a data directory of its own that goes when the test ends.
+//! One `shoal serve` process under test, with a data directory of its own that goes when the test ends.
+//!
+//! Owns starting, stopping, killing and restarting it. Never looks inside but through its ports, its data
+//! directory, its log and (in [`crate::usage`]) `/proc`.
 
 use std::env;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tempfile::TempDir;
 
 use crate::http::Client;
 use crate::process::{Daemon, tail_of};
+use crate::raw::{Answer, Connection};
+use crate::tls;
 use crate::wait::try_wait_for;
 
 /// What the server prints before its address when it listens.
-const ANNOUNCEMENT: &str = "listening on http://";
+const ANNOUNCEMENT: &str = "listening on ";
 
-/// How long a stop by SIGTERM may take.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// How long a server may take to become ready, or to stop, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The password of root unless a test says otherwise: with all that a careless parser may trip over.
+pub const PASSWORD: &str = "correct horse:battery/staple%40";
 
 /// How a server is started.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
-    listen: String,
-    password: String,
-    ready_within: Duration,
+    /// Let anybody pull.
+    pub anonymous_pull: bool,
+    /// Serve HTTPS with a certificate of our own authority (see [`Server::authority`]).
+    pub tls: bool,
+    /// Further arguments of `shoal serve`.
+    pub arguments: Vec<String>,
+    /// Variables for its environment.
+    pub environment: Vec<(String, String)>,
+    /// The password of root.
+    pub password: String,
+    /// Where it listens; port 0 lets the kernel choose.
+    pub listen: String,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
+            anonymous_pull: false,
+            tls: false,
             arguments: Vec::new(),
             environment: Vec::new(),
+            password: PASSWORD.to_owned(),
             listen: "127.0.0.1:0".to_owned(),
-            password: "correct horse: battery/staple%40".to_owned(),
-            ready_within: Duration::from_secs(30),
         }
-    }
-}
-
-impl ServerOptions {
-    /// With one argument more after those that the harness gives.
-    pub fn argument(mut self, argument: impl Into<String>) -> Self {
-        self.arguments.push(argument.into());
-        self
-    }
-
-    /// With a variable in its environment.
-    pub fn environment(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.environment.push((name.to_owned(), value.into()));
-        self
-    }
-
-    /// With another address to listen on; port 0 lets the kernel choose.
-    pub fn listen(mut self, address: &str) -> Self {
-        address.clone_into(&mut self.listen);
-        self
-    }
-
-    /// With another password for `root`.
-    pub fn password(mut self, password: &str) -> Self {
-        password.clone_into(&mut self.password);
-        self
-    }
-
-    /// With another time to become ready.
-    pub fn ready_within(mut self, limit: Duration) -> Self {
-        self.ready_within = limit;
-        self
     }
 }
 
@@ -95,21 +80,18 @@ impl Server {
         }
     }
 
-    /// Starts a server with nothing special.
-    ///
-    /// # Panics
-    /// As [`Server::start`].
-    pub fn start_default() -> Self {
-        Self::start(ServerOptions::default())
-    }
-
-    /// Starts a server and waits until it is ready.
+    /// As [`Server::start`], for tests that expect a refusal.
     ///
     /// # Errors
     /// When it does not become ready; its log is in the message.
     pub fn try_start(options: ServerOptions) -> anyhow::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("shoal-").tempdir()?;
-        fs::write(directory.path().join("password"), &options.password)?;
+        let directory = TempDir::with_prefix("shoal-test-")?;
+        let password = directory.path().join("password");
+        fs::write(&password, &options.password)?;
+        restrict(&password)?;
+        if options.tls {
+            tls::make_certificates(directory.path());
+        }
         let (daemon, host) = launch(&options, &options.listen, directory.path())?;
         Ok(Self { options, host, daemon, directory })
     }
@@ -119,13 +101,12 @@ impl Server {
         &self.host
     }
 
-    /// `http://address:port`.
+    /// `http://address:port`, or `https://…`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.host)
+        format!("{}://{}", if self.options.tls { "https" } else { "http" }, self.host)
     }
 
     /// The user that may do everything.
-    #[expect(clippy::unused_self, reason = "tests ask the server for both halves of a login")]
     pub fn user(&self) -> &'static str {
         "root"
     }
@@ -135,8 +116,8 @@ impl Server {
         &self.options.password
     }
 
-    /// A client that may do everything.
-    pub fn client(&self) -> Client {
+    /// A client with root's password.
+    pub fn root(&self) -> Client {
         Client::basic(&self.host, self.user(), self.password())
     }
 
@@ -150,14 +131,25 @@ impl Server {
         self.directory.path().join("data")
     }
 
+    /// The certificate authority's file, when [`ServerOptions::tls`] is set.
+    pub fn authority(&self) -> PathBuf {
+        self.directory.path().join(tls::AUTHORITY)
+    }
+
+    /// Everything that it logged since it was first started.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.directory.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
     }
 
-    /// What it wrote to its log since it was first started.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    /// Whether the process is still there.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.daemon.ended(), Ok(None))
     }
 
     /// Ends it at once with SIGKILL; the data stays.
@@ -168,9 +160,9 @@ impl Server {
     /// Asks it to end with SIGTERM and waits; the data stays.
     ///
     /// # Panics
-    /// When it is still there after the time it has for that.
+    /// When it does not end in time.
     pub fn stop(&mut self) -> ExitStatus {
-        match self.daemon.stop(STOP_WITHIN) {
+        match self.daemon.stop(PATIENCE) {
             Ok(status) => status,
             Err(error) => panic!("{error:#}"),
         }
@@ -181,7 +173,7 @@ impl Server {
     /// # Panics
     /// When it does not stop or does not become ready.
     pub fn restart(&mut self) {
-        if !matches!(self.daemon.ended(), Ok(Some(_))) {
+        if self.is_running() {
             self.stop();
         }
         match launch(&self.options, &self.host, self.directory.path()) {
@@ -207,7 +199,7 @@ fn launch(options: &ServerOptions, listen: &str, directory: &Path) -> anyhow::Re
     let printed_before = fs::read(&output).map_or(0, |bytes| bytes.len());
     let mut daemon = Daemon::spawn(&mut command(options, listen, directory), &output, &log)?;
     let mut host = None;
-    let ready = try_wait_for("shoal to be ready", options.ready_within, || {
+    let ready = try_wait_for("shoal to be ready", PATIENCE, || {
         if let Ok(Some(status)) = daemon.ended() {
             return Ok(Err(status));
         }
@@ -215,7 +207,7 @@ fn launch(options: &ServerOptions, listen: &str, directory: &Path) -> anyhow::Re
             host = announced(&fs::read(&output).unwrap_or_default()[printed_before..]);
         }
         let Some(host) = &host else { return Err("it has not said where it listens".to_owned()) };
-        match Client::anonymous(host).get("/readyz").try_send() {
+        match readiness(options, host, directory) {
             Ok(answer) if answer.status == 200 => Ok(Ok(host.clone())),
             Ok(answer) => Err(format!("/readyz answers {}", answer.status)),
             Err(error) => Err(format!("/readyz: {error}")),
@@ -232,6 +224,13 @@ fn command(options: &ServerOptions, listen: &str, directory: &Path) -> Command {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--data-dir").arg(directory.join("data"));
     command.args(["--listen", listen]).arg("--root-password-file").arg(directory.join("password"));
+    if options.anonymous_pull {
+        command.arg("--anonymous-pull");
+    }
+    if options.tls {
+        command.arg("--tls-cert").arg(directory.join(tls::CERTIFICATE));
+        command.arg("--tls-key").arg(directory.join(tls::KEY));
+    }
     command.args(&options.arguments).envs(options.environment.iter().cloned());
     command.current_dir(directory);
     command
@@ -240,14 +239,34 @@ fn command(options: &ServerOptions, listen: &str, directory: &Path) -> Command {
 /// The address in the first announcement that ends its line.
 fn announced(printed: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(printed);
-    let line = text.split_inclusive('\n').find(|line| line.ends_with('\n') && line.contains(ANNOUNCEMENT))?;
-    let (_, rest) = line.split_once(ANNOUNCEMENT)?;
-    rest.split(|end: char| end.is_whitespace() || end == '/').next().map(str::to_owned)
+    let whole_lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let (_, host) =
+        whole_lines.filter_map(|line| line.split_once(ANNOUNCEMENT)?.1.split_once("://")).next()?;
+    host.split(|end: char| end.is_whitespace() || end == '/').next().map(str::to_owned)
 }
 
-/// The program under test: `SHOAL_BIN`, or the debug build of this workspace.
+fn readiness(options: &ServerOptions, host: &str, directory: &Path) -> std::io::Result<Answer> {
+    let request = Client::anonymous(host);
+    let request = request.get("/readyz");
+    if options.tls {
+        let config = tls::client_config(&directory.join(tls::AUTHORITY), &["http/1.1"]);
+        let mut connection: Connection<_> = tls::connect(host, config)?;
+        connection.send(&request.bytes())?;
+        connection.answer("GET")
+    } else {
+        request.try_send()
+    }
+}
+
+/// The program under test: `SHOAL_BIN`, or the one that was built beside the tests.
+///
+/// # Panics
+/// When there is none.
 pub fn binary() -> PathBuf {
-    env::var_os("SHOAL_BIN").map_or_else(|| workspace().join("target/debug/shoal"), PathBuf::from)
+    let beside_tests = || Some(env::current_exe().ok()?.parent()?.parent()?.join("shoal"));
+    let path = env::var_os("SHOAL_BIN").map(PathBuf::from).or_else(beside_tests).unwrap_or_default();
+    assert!(path.is_file(), "{} is not built: cargo build", path.display());
+    path
 }
 
 /// The root of this workspace.
@@ -256,3 +275,8 @@ pub fn workspace() -> PathBuf {
     package.parent().unwrap_or(package).to_owned()
 }
 
+/// Makes a file readable for its owner only.
+pub(crate) fn restrict(path: &Path) -> anyhow::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+        .with_context(|| format!("restricting {}", path.display()))
+}

@@ -58,11 +58,14 @@ impl Volume {
             return Err(BlobError::Full);
         }
         let mut space = self.space.lock().unwrap_or_else(|broken| broken.into_inner());
-        if space.left < bytes || space.measured.elapsed() > SPACE_FRESH {
+        if space.left <= bytes || space.measured.elapsed() > SPACE_FRESH {
             let free = free_bytes(&self.root).map_err(BlobError::io("measure", &self.root))?;
             *space = Space { left: free.saturating_sub(self.reserve), measured: Instant::now() };
         }
-        space.left = space.left.checked_sub(bytes).ok_or(BlobError::Full)?;
+        if space.left <= bytes {
+            return Err(BlobError::Full);
+        }
+        space.left -= bytes;
         Ok(())
     }
 

@@ -65,8 +65,10 @@ impl Identity {
 
     /// The decision on `action`, narrowed by the token.
     pub(crate) fn may(&self, action: Action, resource: &Resource, facts: &Facts) -> Verdict {
-        let granted =
-            self.grants.as_ref().is_none_or(|grants| grants.iter().any(|grant| grant.covers(action, resource)));
+        let granted = self
+            .grants
+            .as_ref()
+            .is_none_or(|grants| grants.iter().any(|grant| grant.covers(action, resource)));
         let request = Request { principal: self.principal.clone(), action, resource: resource.clone() };
         match access::decide(&request, facts) {
             Decision::Allow(_) if granted || action == Action::Connect => Verdict::Allowed,
@@ -121,7 +123,11 @@ impl Authenticator {
     }
 
     /// Who sent these headers from `address`. No `Authorization` at all is the anonymous principal.
-    pub(crate) async fn authenticate(&self, headers: &HeaderMap, address: IpAddr) -> Result<Identity, AuthError> {
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        address: IpAddr,
+    ) -> Result<Identity, AuthError> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = values.next() else {
             return Ok(Identity::ANONYMOUS);
@@ -144,13 +150,17 @@ impl Authenticator {
     }
 
     /// Whose `password` it is.
-    pub(crate) async fn log_in(&self, user: &str, password: &Secret, address: IpAddr) -> Result<Principal, AuthError> {
+    pub(crate) async fn log_in(
+        &self,
+        user: &str,
+        password: &Secret,
+        address: IpAddr,
+    ) -> Result<Principal, AuthError> {
         let stored = {
             let reader = self.metadata.local().map_err(AuthError::Unavailable)?;
             match (&self.passwords.root, user) {
-                (Principal::Root(account), ROOT_USER) => {
-                    state::cluster::root(&reader, account).map_err(|error| AuthError::Unavailable(error.into()))?
-                }
+                (Principal::Root(account), ROOT_USER) => state::cluster::root(&reader, account)
+                    .map_err(|error| AuthError::Unavailable(error.into()))?,
                 _ => None,
             }
         };

@@ -56,7 +56,8 @@ impl NodeKey {
         let path = dir.join("node.key");
         let failed = |source| NodeKeyError::Io { path: path.clone(), source };
         if first_start && !path.try_exists().map_err(failed)? {
-            let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| NodeKeyError::Random)?;
+            let made =
+                Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| NodeKeyError::Random)?;
             write(dir, &path, made.as_ref()).map_err(failed)?;
         }
         let meta = std::fs::symlink_metadata(&path).map_err(failed)?;
@@ -67,7 +68,8 @@ impl NodeKey {
             return Err(NodeKeyError::Open { path });
         }
         let pkcs8 = std::fs::read(&path).map_err(failed)?;
-        let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|_| NodeKeyError::Foreign { path: path.clone() })?;
+        let pair =
+            Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|_| NodeKeyError::Foreign { path: path.clone() })?;
         let mut public = [0; 32];
         public.copy_from_slice(pair.public_key().as_ref());
         let node = node_of(&public).ok_or(NodeKeyError::Foreign { path })?;

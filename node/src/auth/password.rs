@@ -75,7 +75,12 @@ impl Passwords {
     }
 
     /// The principal, if the password fits `stored`. Unknown users (`None`) cost the same.
-    pub(crate) async fn check(&self, user: &str, password: &Secret, stored: Option<String>) -> Option<Principal> {
+    pub(crate) async fn check(
+        &self,
+        user: &str,
+        password: &Secret,
+        stored: Option<String>,
+    ) -> Option<Principal> {
         let _permit = self.permits.acquire().await.ok()?;
         let against = stored.clone().unwrap_or_else(|| self.nobody.to_string());
         let words = password.clone();

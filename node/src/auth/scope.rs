@@ -105,7 +105,11 @@ fn parse(scope: &str, allowed: impl Fn(Action, Option<&RepositoryName>) -> bool)
     if kind == "registry" {
         let asked = name == "catalog" && actions.split(',').any(|action| action == "*");
         let granted = asked && allowed(Action::ListCatalog, None);
-        return granted.then(|| Grant { kind: Kind::Registry, name: name.to_owned(), actions: vec![Verb::All] });
+        return granted.then(|| Grant {
+            kind: Kind::Registry,
+            name: name.to_owned(),
+            actions: vec![Verb::All],
+        });
     }
     let repository: RepositoryName = name.parse().ok().filter(|_| kind == "repository")?;
     let asked = |verb: &str| actions.split(',').any(|action| action == verb || action == "*");
@@ -147,8 +151,17 @@ mod tests {
     #[test]
     fn scopes_without_sense_are_dropped() {
         for scope in [
-            "", "a", "a:b", "repository:*:pull", "repository:a/../b:pull", "repository:A:pull", "registry:catalog:read",
-            "repository:a:fly", "other:a:pull", "registry:other:*", "repository::pull",
+            "",
+            "a",
+            "a:b",
+            "repository:*:pull",
+            "repository:a/../b:pull",
+            "repository:A:pull",
+            "registry:catalog:read",
+            "repository:a:fly",
+            "other:a:pull",
+            "registry:other:*",
+            "repository::pull",
         ] {
             assert!(granted(&[scope], &ALL).is_empty(), "{scope}");
         }

@@ -85,7 +85,11 @@ impl Tokens {
     }
 
     /// A refresh token, void once the principal's password is another one.
-    pub(crate) fn issue_refresh(&self, principal: &Principal, password_hash: &str) -> Result<String, TokenError> {
+    pub(crate) fn issue_refresh(
+        &self,
+        principal: &Principal,
+        password_hash: &str,
+    ) -> Result<String, TokenError> {
         self.sign(principal, REFRESH, REFRESH_SECONDS, Vec::new(), Some(fingerprint(password_hash)))
     }
 
@@ -167,7 +171,8 @@ impl Tokens {
         rules.set_issuer(&[&self.issuer]);
         rules.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);
         let key = DecodingKey::from_ed_der(&record.public_key);
-        let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| AuthError::Invalid)?.claims;
+        let claims =
+            jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| AuthError::Invalid)?.claims;
         let issued = claims.iat <= unix_seconds() + LEEWAY_SECONDS;
         if issued { Ok(claims) } else { Err(AuthError::Invalid) }
     }

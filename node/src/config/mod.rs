@@ -16,6 +16,7 @@ use proto::identity::{AccountId, Region, RegistryId, Zone};
 pub(crate) use source::Flags;
 
 use crate::auth::Secret;
+use crate::telemetry::log::LogFormat;
 
 /// What `shoal serve` runs with.
 #[derive(Debug)]
@@ -45,15 +46,6 @@ pub(crate) struct TlsFiles {
     pub(crate) cert: PathBuf,
     /// Private key, PEM.
     pub(crate) key: PathBuf,
-}
-
-/// How logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 /// Everything that is wrong with a configuration.

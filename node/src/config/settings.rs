@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::source::{Value, Values};
-use super::{Config, LogFormat, TlsFiles};
+use super::{Config, TlsFiles};
 use crate::auth::Secret;
+use crate::telemetry::log::LogFormat;
 
 /// Shortest root password in bytes.
 const MIN_PASSWORD: usize = 8;
@@ -15,7 +16,8 @@ const MAX_PASSWORD: usize = 1024;
 
 /// The configuration, or `None` with at least one mistake added.
 pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Config> {
-    let listen = parse(values, "listen", "127.0.0.1:5000", "an address and port such as 127.0.0.1:5000", mistakes);
+    let listen =
+        parse(values, "listen", "127.0.0.1:5000", "an address and port such as 127.0.0.1:5000", mistakes);
     let region = parse(values, "region", "local", "1 to 63 characters of a-z, 0-9 and -", mistakes);
     let zone = parse(values, "zone", "a", "1 to 63 characters of a-z, 0-9 and -", mistakes);
     let anonymous_pull = parse(values, "anonymous_pull", "false", "true or false", mistakes);
@@ -24,7 +26,11 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
     let tls = tls(values, mistakes);
     let root_password = values.get("root_password_file").and_then(|file| password(file, mistakes));
     if let (Some(listen), Some(false), None) = (listen, insecure_http, &tls) {
-        refuse_plain_http(listen, values.contains_key("tls_cert") || values.contains_key("tls_key"), mistakes);
+        refuse_plain_http(
+            listen,
+            values.contains_key("tls_cert") || values.contains_key("tls_key"),
+            mistakes,
+        );
     }
     let data_dir = match values.get("data_dir") {
         Some(value) if value.text.is_empty() => {

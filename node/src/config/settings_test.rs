@@ -70,7 +70,16 @@ fn every_mistake_is_told_at_once() {
         &[],
     )
     .expect_err("refused");
-    for part in ["colour", "zone", "log_format", "--listen", "--region", "--tls-key", "password must", "--anonymous-pull"] {
+    for part in [
+        "colour",
+        "zone",
+        "log_format",
+        "--listen",
+        "--region",
+        "--tls-key",
+        "password must",
+        "--anonymous-pull",
+    ] {
         assert_eq!(mistakes.iter().filter(|m| m.contains(part)).count(), 1, "{part} in {mistakes:#?}");
     }
     assert_eq!(mistakes.len(), 8, "{mistakes:#?}");

@@ -84,7 +84,7 @@ mod tests {
     fn frames_are_recognised_and_sent_in_order() {
         let file = Arc::new(tempfile::tempfile().expect("a file"));
         let frames = FileFrames::default();
-        let mut first = frames.frame(file.clone(), 10, 5);
+        let first = frames.frame(file.clone(), 10, 5);
         let second = frames.frame(file, 100, 7);
         assert!(FileFrames::is_placeholder(&first) && FileFrames::is_placeholder(&second[3..]));
         assert!(!FileFrames::is_placeholder(b"no"));
@@ -95,7 +95,7 @@ mod tests {
                 sent.push((offset, len));
                 Ok(len)
             });
-            bytes::Buf::advance(&mut first, count.expect("queued").expect("sent").min(first.len()));
+            assert!(count.expect("queued").is_ok());
         }
         assert_eq!(sent, [(10, 3), (13, 2), (100, 7)]);
         assert!(frames.send_next(1, |_, _, len| Ok(len)).is_none());

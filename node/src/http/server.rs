@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::file_frames::FileFrames;
-use super::stream::{Activity, GuardedStream, SentBytes, UNSENT_BYTES};
+use super::stream::{Activity, GuardedStream, UNSENT_BYTES};
 use super::tls::Certificate;
 use crate::telemetry::metrics::ConnectionMetrics;
 
@@ -59,7 +59,6 @@ struct Shared {
     router: Router,
     tls: Option<tokio_rustls::TlsAcceptor>,
     metrics: ConnectionMetrics,
-    sent: Arc<SentBytes>,
 }
 
 /// Serves `router` on `listener` until `stop`; then ends idle connections, lets running requests finish
@@ -73,8 +72,7 @@ pub(crate) async fn serve(
     drain: Duration,
 ) -> bool {
     let tls = certificate.map(|certificate| Arc::new(certificate.server_config()).into());
-    let sent = metrics.sent.clone();
-    let shared = Arc::new(Shared { router, tls, metrics, sent });
+    let shared = Arc::new(Shared { router, tls, metrics });
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
     let kill = CancellationToken::new();
@@ -119,7 +117,7 @@ async fn connection(shared: Arc<Shared>, tcp: TcpStream, remote: SocketAddr, sto
     let _ = tcp.set_nodelay(true);
     let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_BYTES);
     let frames = FileFrames::default();
-    let stream = GuardedStream::new(tcp, frames.clone(), shared.sent.clone());
+    let stream = GuardedStream::new(tcp, frames.clone(), shared.metrics.sent.clone());
     let activity = stream.activity();
     let known = Connection { remote, tls: shared.tls.is_some(), frames: None };
     match &shared.tls {

@@ -8,7 +8,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::file_frames::FileFrames;
+use crate::telemetry::metrics::SentBytes;
 
 /// From the first byte of a request to the last byte of its head.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,15 +49,6 @@ impl Activity {
     pub(crate) fn end(&self) {
         self.0.store(IDLE, Ordering::Relaxed);
     }
-}
-
-/// Counts of what left by which road, for metrics.
-#[derive(Debug, Default)]
-pub(crate) struct SentBytes {
-    /// Handed from file to socket by the kernel.
-    pub(crate) by_sendfile: AtomicU64,
-    /// Copied from memory.
-    pub(crate) by_copy: AtomicU64,
 }
 
 /// A TCP connection with deadlines and file frames.
@@ -108,8 +100,7 @@ impl GuardedStream {
 
     /// Notes a write that had to wait; an error when it has waited for too long.
     fn poll_write_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let deadline =
-            self.write_deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
+        let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
         deadline.as_mut().poll(cx).map(|()| io::Error::from(io::ErrorKind::TimedOut))
     }
 

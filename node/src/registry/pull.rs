@@ -36,10 +36,15 @@ impl Registry {
             Reference::Tag(tag) => {
                 let reader = self.metadata.read().await?;
                 let found = state::tag::tag(&reader, repository, tag)?;
-                Ok(found.map(|tag| FoundManifest { digest: tag.digest, media_type: tag.media_type, size: tag.size }))
+                Ok(found.map(|tag| FoundManifest {
+                    digest: tag.digest,
+                    media_type: tag.media_type,
+                    size: tag.size,
+                }))
             }
             Reference::Digest(digest) => {
-                let found = self.local_first(|reader| state::manifest::manifest(reader, repository, digest)).await?;
+                let found =
+                    self.local_first(|reader| state::manifest::manifest(reader, repository, digest)).await?;
                 Ok(found.map(|record| FoundManifest {
                     digest: *digest,
                     media_type: record.media_type,

@@ -6,7 +6,14 @@ use std::fmt::Write as _;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::LogFormat;
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
 
 /// Starts logging; called once.
 pub(crate) fn start(format: LogFormat) {

@@ -12,8 +12,6 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::http::stream::SentBytes;
-
 /// What a request is counted by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
@@ -28,6 +26,15 @@ pub(crate) struct RequestLabels {
 pub(crate) struct OperationLabels {
     /// Its name.
     pub(crate) operation: &'static str,
+}
+
+/// What left plain HTTP connections, by which road.
+#[derive(Debug, Default)]
+pub(crate) struct SentBytes {
+    /// Handed from file to socket by the kernel.
+    pub(crate) by_sendfile: AtomicU64,
+    /// Copied from memory.
+    pub(crate) by_copy: AtomicU64,
 }
 
 /// Connections, counted by the server.
@@ -86,18 +93,45 @@ impl Metrics {
         };
         registry.register("http_connections_opened", "Connections accepted", connections.opened.clone());
         registry.register("http_connections_open", "Connections now", connections.open.clone());
-        registry.register("http_connections_failed", "Connections ended by error or deadline", connections.failed.clone());
+        registry.register(
+            "http_connections_failed",
+            "Connections ended by error or deadline",
+            connections.failed.clone(),
+        );
         registry.register("http_requests", "Answers by operation and status", requests.total.clone());
-        registry.register_with_unit("http_request_duration", "To the head of the answer", Unit::Seconds, requests.duration.clone());
-        registry.register_with_unit("http_response", "Content announced in answers", Unit::Bytes, requests.response_bytes.clone());
-        registry.register_with_unit("http_request", "Content received", Unit::Bytes, requests.request_bytes.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "To the head of the answer",
+            Unit::Seconds,
+            requests.duration.clone(),
+        );
+        registry.register_with_unit(
+            "http_response",
+            "Content announced in answers",
+            Unit::Bytes,
+            requests.response_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "http_request",
+            "Content received",
+            Unit::Bytes,
+            requests.request_bytes.clone(),
+        );
         registry.register("logins_refused", "Wrong passwords and tokens", requests.refused_logins.clone());
         let sent = connections.sent.clone();
         registry.register_collector(Box::new(Scrape(Box::new(move || {
             let mut all = figures();
             let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-            all.push(Figure::counter("sent_by_sendfile_bytes", "Left without a copy", load(&sent.by_sendfile)));
-            all.push(Figure::counter("sent_by_copy_bytes", "Left from memory, plain HTTP", load(&sent.by_copy)));
+            all.push(Figure::counter(
+                "sent_by_sendfile_bytes",
+                "Left without a copy",
+                load(&sent.by_sendfile),
+            ));
+            all.push(Figure::counter(
+                "sent_by_copy_bytes",
+                "Left from memory, plain HTTP",
+                load(&sent.by_copy),
+            ));
             all
         }))));
         Self { registry, connections, requests }

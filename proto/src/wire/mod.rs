@@ -5,7 +5,11 @@
 //! does so for what Raft keeps.
 
 /// Commands in the Raft log.
-#[allow(missing_docs, reason = "generated; the comments stand in wire/command.proto")]
+#[allow(
+    missing_docs,
+    clippy::module_inception,
+    reason = "generated; the comments stand in wire/command.proto"
+)]
 pub mod command {
     include!(concat!(env!("OUT_DIR"), "/shoal.command.v1.rs"));
 }

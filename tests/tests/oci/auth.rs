@@ -49,7 +49,10 @@ fn challenges_name_the_scope_that_is_missing() {
         let challenge = challenge(&answer);
         let scope = format!("scope=\"repository:{repository}:{actions}\"");
         let wide = format!("scope=\"repository:{repository}:pull,push,{actions}\"");
-        assert!(challenge.contains(&scope) || (actions == "delete" && challenge.contains(&wide)), "{method} {challenge}");
+        assert!(
+            challenge.contains(&scope) || (actions == "delete" && challenge.contains(&wide)),
+            "{method} {challenge}"
+        );
         assert!(!challenge.contains("error="), "no token was sent: {challenge}");
     }
 }
@@ -58,7 +61,8 @@ fn challenges_name_the_scope_that_is_missing() {
 fn a_mount_asks_for_both_repositories() {
     // A8: the challenge names the target; the source may be added
     let repository = fresh_repository("auth");
-    let answer = anonymous().post(format!("/v2/{repository}/blobs/uploads/?mount={ZERO_DIGEST}&from=other/x")).send();
+    let answer =
+        anonymous().post(format!("/v2/{repository}/blobs/uploads/?mount={ZERO_DIGEST}&from=other/x")).send();
     assert!(challenge(&answer).contains(&format!("repository:{repository}:pull,push")));
 }
 
@@ -66,7 +70,8 @@ fn a_mount_asks_for_both_repositories() {
 fn bad_tokens_are_told_why() {
     // A4
     let repository = fresh_repository("auth");
-    let invalid = Client::bearer(server().host(), "nonsense").get(format!("/v2/{repository}/tags/list")).send();
+    let invalid =
+        Client::bearer(server().host(), "nonsense").get(format!("/v2/{repository}/tags/list")).send();
     assert!(challenge(&invalid).contains("error=\"invalid_token\""));
     let token = root().token(&[]);
     let narrow = Client::bearer(server().host(), &token).get(format!("/v2/{repository}/tags/list")).send();
@@ -95,7 +100,10 @@ fn a_token_carries_what_clients_read() {
 #[test]
 fn login_without_a_scope_checks_the_password() {
     // A21, A24, C1
-    root().get("/token?service=shoal&offline_token=true&account=root&client_id=docker").send().assert_status(200);
+    root()
+        .get("/token?service=shoal&offline_token=true&account=root&client_id=docker")
+        .send()
+        .assert_status(200);
     let host = server().host();
     let wrong = Client::basic(host, "root", "wrong").get("/token?service=shoal").send();
     let unknown = Client::basic(host, "nobody", "wrong").get("/token?service=shoal").send();
@@ -135,7 +143,9 @@ fn several_scopes_come_repeated_or_joined() {
     let (first, second) = (format!("repository:{one}:pull,push"), format!("repository:{two}:push,pull,pull"));
     let password = encoded_password();
     let post = |scopes: &str| {
-        form(&format!("grant_type=password&service=shoal&client_id=x&username=root&password={password}&{scopes}"))
+        form(&format!(
+            "grant_type=password&service=shoal&client_id=x&username=root&password={password}&{scopes}"
+        ))
     };
     for token in [
         root().token(&[&first, &second]),
@@ -171,7 +181,8 @@ fn a_token_is_good_for_its_names_and_actions_only() {
         assert!(challenge(&answer).contains("error=\"insufficient_scope\""));
     }
     for action in ["delete", "*"] {
-        let delete = Client::bearer(server().host(), &root().token(&[&format!("repository:{repository}:{action}")]));
+        let delete =
+            Client::bearer(server().host(), &root().token(&[&format!("repository:{repository}:{action}")]));
         delete.delete(format!("/v2/{repository}/manifests/v1")).send().assert_status(202);
         root().put_image(&repository, "v1", &image.manifest);
     }
@@ -182,7 +193,9 @@ fn a_token_is_good_for_its_names_and_actions_only() {
 #[test]
 fn unknown_scopes_are_dropped() {
     // A23, scope grammar
-    for scope in ["plugin:x:pull", "repository:a:fly", "repository", "::", "repository(plugin):a:pull", "", "%20%20"] {
+    for scope in
+        ["plugin:x:pull", "repository:a:fly", "repository", "::", "repository(plugin):a:pull", "", "%20%20"]
+    {
         let answer = root().get(format!("/token?service=shoal&scope={scope}")).send();
         token_in(&answer, "token");
     }
@@ -201,7 +214,8 @@ fn passwords_by_form_and_refresh_tokens_work() {
     Client::bearer(server().host(), &access).start_upload(&repository);
     assert!(answer.json()["expires_in"].as_u64().is_some_and(|seconds| seconds >= 60));
     let refresh = token_in(&answer, "refresh_token");
-    let fields = format!("grant_type=refresh_token&service=shoal&client_id=x&refresh_token={refresh}&scope={scope}");
+    let fields =
+        format!("grant_type=refresh_token&service=shoal&client_id=x&refresh_token={refresh}&scope={scope}");
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {

@@ -36,7 +36,14 @@ fn head_tells_the_same_as_get() {
         head.assert_bodyless(200);
         assert_eq!(get.body, bytes);
         assert_eq!(head.header("content-length"), Some(bytes.len().to_string().as_str()));
-        for name in ["content-length", "docker-content-digest", "accept-ranges", "content-type", "etag", "cache-control"] {
+        for name in [
+            "content-length",
+            "docker-content-digest",
+            "accept-ranges",
+            "content-type",
+            "etag",
+            "cache-control",
+        ] {
             assert_eq!(head.header(name), get.header(name), "{name}");
         }
     }

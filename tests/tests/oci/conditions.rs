@@ -30,7 +30,8 @@ fn current(repository: &str, tag: &str) -> Option<String> {
 #[test]
 fn a_tag_is_replaced_only_while_it_is_what_the_client_saw() {
     let repository = fresh_repository("conditions");
-    let (old, new, late) = (root().push_image(&repository, "v1"), pushed_blobs(&repository), pushed_blobs(&repository));
+    let (old, new, late) =
+        (root().push_image(&repository, "v1"), pushed_blobs(&repository), pushed_blobs(&repository));
     let seen = format!("\"{}\"", old.digest);
     put(&new, "v1", ("If-Match", &seen)).assert_status(201);
     put(&late, "v1", ("If-Match", &seen)).assert_refused(&[412]);
@@ -82,7 +83,11 @@ fn of_many_writers_that_saw_the_same_exactly_one_wins() {
                 .collect();
             tries.into_iter().map(|one| one.join().expect("an answer")).collect()
         });
-        assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "round {round}: {statuses:?}");
+        assert_eq!(
+            statuses.iter().filter(|status| **status == 201).count(),
+            1,
+            "round {round}: {statuses:?}"
+        );
         assert!(statuses.iter().all(|status| matches!(status, 201 | 412)), "{statuses:?}");
         let winner = statuses.iter().position(|status| *status == 201).expect("a winner");
         assert_eq!(current(&repository, "v1"), Some(writers[winner].digest.clone()));

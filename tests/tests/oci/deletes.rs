@@ -51,7 +51,9 @@ fn deleting_what_is_not_there_is_404() {
     root().push_image(&repository, "v1");
     let unknown = fresh_repository("deletes");
     for name in [&repository, &unknown] {
-        for path in [format!("manifests/{ZERO_DIGEST}"), format!("blobs/{ZERO_DIGEST}"), "manifests/none".into()] {
+        for path in
+            [format!("manifests/{ZERO_DIGEST}"), format!("blobs/{ZERO_DIGEST}"), "manifests/none".into()]
+        {
             delete(name, &path).assert_refused(&[404]);
         }
     }

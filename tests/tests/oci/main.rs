@@ -16,3 +16,24 @@ mod uploads;
 mod uploads_end;
 mod validation;
 mod warnings;
+
+use std::sync::OnceLock;
+
+use shoal_tests::http::Client;
+use shoal_tests::{Server, ServerOptions};
+
+/// The node that these tests share.
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| Server::start(ServerOptions::default()))
+}
+
+/// A client with root's password.
+fn root() -> Client {
+    server().root()
+}
+
+/// A client without credentials.
+fn anonymous() -> Client {
+    server().anonymous()
+}

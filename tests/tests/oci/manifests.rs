@@ -17,7 +17,11 @@ fn a_manifest_comes_back_as_it_was_put() {
     put.assert_status(201);
     assert_eq!(put.header("docker-content-digest"), Some(image.digest.as_str()));
     let length = image.manifest.len().to_string();
-    for path in [put.location(), format!("/v2/{repository}/manifests/v1"), format!("/v2/{repository}/manifests/{}", image.digest)] {
+    for path in [
+        put.location(),
+        format!("/v2/{repository}/manifests/v1"),
+        format!("/v2/{repository}/manifests/{}", image.digest),
+    ] {
         let get = root().get(&path).send();
         get.assert_status(200);
         assert_eq!(get.body, image.manifest);
@@ -52,7 +56,10 @@ fn odd_bytes_survive() {
     let image = Image::new(&repository);
     root().push_blobs_of(&image);
     let text = String::from_utf8(image.manifest.clone()).expect("text");
-    let odd = format!("\n {} \r\n\t\n", text.replacen('{', "{ \"\\u0061\\/b\":\t[1.0e0, \"\\ud83d\\ude00 \u{e9}\"] ,", 1));
+    let odd = format!(
+        "\n {} \r\n\t\n",
+        text.replacen('{', "{ \"\\u0061\\/b\":\t[1.0e0, \"\\ud83d\\ude00 \u{e9}\"] ,", 1)
+    );
     let digest = root().put_image(&repository, "odd", odd.as_bytes());
     let answer = root().get(format!("/v2/{repository}/manifests/odd")).send();
     assert_eq!(answer.body, odd.as_bytes());
@@ -112,8 +119,14 @@ fn content_types_are_read_tolerantly_and_must_agree() {
     let mut nameless = content::image(&image.config, &[&image.layer]);
     nameless.as_object_mut().expect("an object").remove("mediaType");
     root().put_manifest(&repository, "v4", media_type::IMAGE, &bytes_of(&nameless)).assert_status(201);
-    root().put(format!("/v2/{repository}/manifests/v5")).body(bytes_of(&nameless)).send().assert_refused(&[400, 415]);
-    root().put_manifest(&repository, "v5", "application/json", &bytes_of(&nameless)).assert_refused(&[400, 415]);
+    root()
+        .put(format!("/v2/{repository}/manifests/v5"))
+        .body(bytes_of(&nameless))
+        .send()
+        .assert_refused(&[400, 415]);
+    root()
+        .put_manifest(&repository, "v5", "application/json", &bytes_of(&nameless))
+        .assert_refused(&[400, 415]);
 }
 
 #[test]
@@ -149,7 +162,8 @@ fn a_chunked_manifest_is_put() {
     let image = Image::new(&repository);
     root().push_blobs_of(&image);
     let target = format!("/v2/{repository}/manifests/v1");
-    let answer = root().put(target).header("Content-Type", media_type::IMAGE).chunked(image.manifest, 50).send();
+    let answer =
+        root().put(target).header("Content-Type", media_type::IMAGE).chunked(image.manifest, 50).send();
     answer.assert_status(201);
 }
 
@@ -178,13 +192,26 @@ fn every_accept_gets_the_stored_type() {
         let _ = write!(text, "application/x-{number};q=0.{number}, ");
         text
     });
-    for accept in ["*/*", "text/html", media_type::DOCKER_IMAGE, media_type::INDEX, "application/*;q=0.5, x", "", ";;,", &many] {
+    for accept in [
+        "*/*",
+        "text/html",
+        media_type::DOCKER_IMAGE,
+        media_type::INDEX,
+        "application/*;q=0.5, x",
+        "",
+        ";;,",
+        &many,
+    ] {
         let answer = client.get(format!("/v2/{repository}/manifests/v1")).header("Accept", accept).send();
         answer.assert_status(200);
         assert_eq!(answer.header("content-type"), Some(media_type::IMAGE), "{accept}");
         assert_eq!(answer.body, image.manifest);
     }
-    let twice = client.get(format!("/v2/{repository}/manifests/v1")).header("Accept", "a/b").header("Accept", "c/d").send();
+    let twice = client
+        .get(format!("/v2/{repository}/manifests/v1"))
+        .header("Accept", "a/b")
+        .header("Accept", "c/d")
+        .send();
     twice.assert_status(200);
 }
 
@@ -193,8 +220,11 @@ fn a_known_manifest_gets_304() {
     // P8, F9
     let repository = fresh_repository("manifests");
     let image = root().push_image(&repository, "v1");
-    for value in [format!("\"{}\"", image.digest), image.digest.clone(), format!("W/\"{}\"", image.digest), "*".into()] {
-        let answer = root().get(format!("/v2/{repository}/manifests/v1")).header("If-None-Match", &value).send();
+    for value in
+        [format!("\"{}\"", image.digest), image.digest.clone(), format!("W/\"{}\"", image.digest), "*".into()]
+    {
+        let answer =
+            root().get(format!("/v2/{repository}/manifests/v1")).header("If-None-Match", &value).send();
         answer.assert_bodyless(304);
         assert_eq!(answer.header("etag"), Some(format!("\"{}\"", image.digest).as_str()));
     }
@@ -212,7 +242,10 @@ fn manifests_that_are_not_there_are_404() {
     let image = root().push_image(&repository, "v1");
     let blob = sha256(&image.layer);
     for reference in ["none", ".INVALID_MANIFEST_NAME", "-x", &"t".repeat(129), &sha256(b"none"), &blob] {
-        root().get(format!("/v2/{repository}/manifests/{reference}")).send().assert_error(404, "MANIFEST_UNKNOWN");
+        root()
+            .get(format!("/v2/{repository}/manifests/{reference}"))
+            .send()
+            .assert_error(404, "MANIFEST_UNKNOWN");
         root().head(format!("/v2/{repository}/manifests/{reference}")).send().assert_bodyless(404);
     }
     let unknown = fresh_repository("manifests");
@@ -225,7 +258,9 @@ fn bad_tags_are_refused_on_put() {
     let repository = fresh_repository("manifests");
     let image = root().push_image(&repository, "v1");
     for tag in [".x", "-x", "a+b", "a%20b", "%C3%A9", &"t".repeat(129)] {
-        root().put_manifest(&repository, tag, media_type::IMAGE, &image.manifest).assert_error(400, "TAG_INVALID");
+        root()
+            .put_manifest(&repository, tag, media_type::IMAGE, &image.manifest)
+            .assert_error(400, "TAG_INVALID");
     }
     for tag in ["_x", "A.b-c_9", &"t".repeat(128)] {
         root().put_image(&repository, tag, &image.manifest);
@@ -240,7 +275,12 @@ fn many_tags_are_put_with_one_manifest() {
     root().push_blobs_of(&image);
     let tags: Vec<String> = (0..12).map(|number| format!("t{number:02}")).collect();
     let query = tags.iter().map(|tag| format!("tag={tag}")).collect::<Vec<_>>().join("&");
-    let put = root().put_manifest(&repository, &format!("{}?{query}", image.digest), media_type::IMAGE, &image.manifest);
+    let put = root().put_manifest(
+        &repository,
+        &format!("{}?{query}", image.digest),
+        media_type::IMAGE,
+        &image.manifest,
+    );
     put.assert_status(201);
     let mut echoed: Vec<String> =
         put.all("oci-tag").flat_map(|line| line.split(',')).map(|tag| tag.trim().to_owned()).collect();
@@ -267,7 +307,8 @@ fn clients_documents_of_every_kind_are_accepted() {
     let image = root().push_image(&repository, "base");
     let empty_config = content::descriptor(media_type::EMPTY, empty);
     let child = content::descriptor(media_type::IMAGE, &image.manifest);
-    let missing = content::descriptor("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", b"never pushed");
+    let missing =
+        content::descriptor("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", b"never pushed");
     let mut foreign = missing.clone();
     foreign["urls"] = json!(["https://example.invalid/layer"]);
     let mut with_data = empty_config.clone();
@@ -275,21 +316,49 @@ fn clients_documents_of_every_kind_are_accepted() {
     let rows = [
         ("no-layers", media_type::IMAGE, json!({"config": empty_config, "layers": []})),
         ("empty-index", media_type::INDEX, json!({"manifests": []})),
-        ("data", media_type::IMAGE, json!({"artifactType": "application/x", "config": with_data, "layers": [with_data]})),
+        (
+            "data",
+            media_type::IMAGE,
+            json!({"artifactType": "application/x", "config": with_data, "layers": [with_data]}),
+        ),
         ("foreign", media_type::IMAGE, json!({"config": empty_config, "layers": [foreign]})),
-        ("helm", media_type::IMAGE, json!({
+        (
+            "helm",
+            media_type::IMAGE,
+            json!({
             "config": content::descriptor("application/vnd.cncf.helm.config.v1+json", empty),
-            "layers": [content::descriptor("application/vnd.cncf.helm.chart.content.v1.tar+gzip", &layer)]})),
-        ("same-twice", media_type::IMAGE, json!({"config": empty_config, "layers": [empty_config, empty_config]})),
-        ("custom", media_type::IMAGE, json!({"org.x": {"a": [1, null]}, "config": empty_config, "layers": []})),
-        ("docker", media_type::DOCKER_IMAGE, json!({
+            "layers": [content::descriptor("application/vnd.cncf.helm.chart.content.v1.tar+gzip", &layer)]}),
+        ),
+        (
+            "same-twice",
+            media_type::IMAGE,
+            json!({"config": empty_config, "layers": [empty_config, empty_config]}),
+        ),
+        (
+            "custom",
+            media_type::IMAGE,
+            json!({"org.x": {"a": [1, null]}, "config": empty_config, "layers": []}),
+        ),
+        (
+            "docker",
+            media_type::DOCKER_IMAGE,
+            json!({
             "config": content::descriptor("application/vnd.docker.container.image.v1+json", empty),
-            "layers": [content::descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip", &layer)]})),
+            "layers": [content::descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip", &layer)]}),
+        ),
         ("list", media_type::DOCKER_LIST, json!({"manifests": [child]})),
-        ("sparse", media_type::INDEX, json!({"manifests": [content::descriptor(media_type::IMAGE, b"absent")]})),
-        ("buildkit-cache", media_type::INDEX, json!({"manifests": [
+        (
+            "sparse",
+            media_type::INDEX,
+            json!({"manifests": [content::descriptor(media_type::IMAGE, b"absent")]}),
+        ),
+        (
+            "buildkit-cache",
+            media_type::INDEX,
+            json!({"manifests": [
             content::descriptor(media_type::LAYER, &layer),
-            content::descriptor("application/vnd.buildkit.cacheconfig.v0", empty)]})),
+            content::descriptor("application/vnd.buildkit.cacheconfig.v0", empty)]}),
+        ),
     ];
     for (tag, media_type, mut document) in rows {
         document["schemaVersion"] = json!(2);

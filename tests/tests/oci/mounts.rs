@@ -28,7 +28,8 @@ fn a_blob_is_mounted_from_a_repository_that_has_it() {
 #[test]
 fn a_blob_that_the_source_lacks_becomes_a_session() {
     // U41, U42, U43, U47, K6
-    let (source, other, target) = (fresh_repository("mounts"), fresh_repository("mounts"), fresh_repository("mounts"));
+    let (source, other, target) =
+        (fresh_repository("mounts"), fresh_repository("mounts"), fresh_repository("mounts"));
     root().push_image(&source, "v1");
     let elsewhere = root().push_blob(&other, &unique_bytes(40));
     let nowhere = sha256(&unique_bytes(40));

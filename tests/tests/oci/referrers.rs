@@ -72,7 +72,9 @@ fn a_manifest_with_a_subject_is_listed_as_its_referrer() {
     let mut index = content::index(&[]);
     index["subject"] = subject.clone();
     index["annotations"] = json!({"serial": serial().to_string()});
-    for (document, reference) in [(&typed, "sbom".to_owned()), (&untyped, sha256(&bytes_of(&untyped))), (&index, "idx".into())] {
+    for (document, reference) in
+        [(&typed, "sbom".to_owned()), (&untyped, sha256(&bytes_of(&untyped))), (&index, "idx".into())]
+    {
         let answer = put(&repository, &reference, document);
         assert_eq!(answer.header("oci-subject"), Some(image.digest.as_str()));
     }
@@ -119,7 +121,9 @@ fn the_list_is_filtered_by_artifact_type() {
     let repository = prepared();
     let subject = content::descriptor(media_type::IMAGE, format!("missing {}", serial()).as_bytes());
     let digest = subject["digest"].as_str().expect("a digest");
-    for (tag, artifact_type) in [("a", "application/vnd.x+json"), ("b", "application/vnd.y"), ("c", "application/vnd.y")] {
+    for (tag, artifact_type) in
+        [("a", "application/vnd.x+json"), ("b", "application/vnd.y"), ("c", "application/vnd.y")]
+    {
         put(&repository, tag, &artifact(&subject, Some(artifact_type)));
     }
     for (value, count) in [

@@ -136,7 +136,8 @@ fn no_tag_is_lost_or_doubled_while_others_come_and_go() {
             }
             let unique: BTreeSet<&String> = found.iter().collect();
             assert_eq!(unique.len(), found.len(), "doubled");
-            let kept: Vec<&str> = found.iter().map(String::as_str).filter(|tag| !tag.ends_with('x')).collect();
+            let kept: Vec<&str> =
+                found.iter().map(String::as_str).filter(|tag| !tag.ends_with('x')).collect();
             assert_eq!(kept, stable);
         }
         done.store(true, Ordering::Relaxed);

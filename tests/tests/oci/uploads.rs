@@ -66,7 +66,9 @@ fn post_with_a_wrong_digest_stores_nothing() {
     let repository = fresh_repository("uploads");
     let bytes = unique_bytes(100);
     let (wrong, right) = (sha256(b"something else"), sha256(&bytes));
-    for digest in [wrong.as_str(), "sha256:baddigeststring", "sha256:", "md5:00000000000000000000000000000000", "x"] {
+    for digest in
+        [wrong.as_str(), "sha256:baddigeststring", "sha256:", "md5:00000000000000000000000000000000", "x"]
+    {
         let target = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
         root().post(target).body(bytes.clone()).send().assert_error(400, "DIGEST_INVALID");
     }
@@ -90,11 +92,13 @@ fn post_names_the_algorithm_beforehand() {
     // U7, U8, end-4c
     let repository = fresh_repository("uploads");
     for algorithm in ["sha256", "sha512"] {
-        let answer = root().post(format!("/v2/{repository}/blobs/uploads/?digest-algorithm={algorithm}")).send();
+        let answer =
+            root().post(format!("/v2/{repository}/blobs/uploads/?digest-algorithm={algorithm}")).send();
         assert_session(&answer, 202, 0);
     }
     for algorithm in ["md5", "", "SHA256", "sha256:"] {
-        let answer = root().post(format!("/v2/{repository}/blobs/uploads/?digest-algorithm={algorithm}")).send();
+        let answer =
+            root().post(format!("/v2/{repository}/blobs/uploads/?digest-algorithm={algorithm}")).send();
         answer.assert_error(400, "DIGEST_INVALID");
     }
 }
@@ -121,7 +125,9 @@ fn chunks_with_content_range_are_appended_in_order_only() {
     let first = root().start_upload(&repository);
     assert_session(&status(&first), 204, 0);
     assert_session(&patch(&first, Some("0-99"), &bytes[..100]), 202, 100);
-    for (range, chunk) in [("200-299", 200..300), ("0-99", 0..100), ("99-198", 99..199), ("101-200", 101..201)] {
+    for (range, chunk) in
+        [("200-299", 200..300), ("0-99", 0..100), ("99-198", 99..199), ("101-200", 101..201)]
+    {
         let answer = patch(&first, Some(range), &bytes[chunk]);
         answer.assert_refused(&[416]);
         assert_session(&answer, 416, 100);
@@ -196,7 +202,12 @@ fn a_chunk_cut_by_the_client_leaves_a_truthful_session() {
     loop {
         let answer = status(&location);
         answer.assert_status(204);
-        let end: usize = answer.header("range").and_then(|range| range.strip_prefix("0-")).expect("range").parse().expect("end");
+        let end: usize = answer
+            .header("range")
+            .and_then(|range| range.strip_prefix("0-"))
+            .expect("range")
+            .parse()
+            .expect("end");
         let received = if end == 0 { 0 } else { end + 1 };
         assert!(received <= 100_000, "more than was sent: {received}");
         let rest = format!("{received}-{}", bytes.len() - 1);
@@ -216,7 +227,12 @@ fn a_large_blob_has_no_body_limit() {
     let repository = fresh_repository("uploads");
     let bytes = unique_bytes(24 << 20);
     let location = root().start_upload(&repository);
-    root().patch(&location).header("Content-Type", "text/plain").body(bytes.clone()).send().assert_status(202);
+    root()
+        .patch(&location)
+        .header("Content-Type", "text/plain")
+        .body(bytes.clone())
+        .send()
+        .assert_status(202);
     let digest = sha256(&bytes);
     root().put(with_query(&location, &format!("digest={digest}"))).send().assert_status(201);
     let answer = root().get(format!("/v2/{repository}/blobs/{digest}")).send();

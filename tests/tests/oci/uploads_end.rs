@@ -78,7 +78,8 @@ fn put_without_a_usable_digest_keeps_the_session() {
     let repository = fresh_repository("uploads");
     let bytes = unique_bytes(300);
     let location = session_with(&repository, &bytes);
-    let targets = [location.clone(), close(&location, ""), close(&location, "sha256:x"), close(&location, "md5:0")];
+    let targets =
+        [location.clone(), close(&location, ""), close(&location, "sha256:x"), close(&location, "md5:0")];
     for target in targets {
         root().put(target).send().assert_error(400, "DIGEST_INVALID");
         assert_session(&root().get(&location).send(), 204, 300);

@@ -92,7 +92,10 @@ fn every_missing_blob_is_named() {
     let other = unique_bytes(80);
     root().push_blob(&elsewhere, &other);
     let missing = unique_bytes(90);
-    document["layers"] = json!([content::descriptor(media_type::LAYER, &other), content::descriptor(media_type::LAYER, &missing)]);
+    document["layers"] = json!([
+        content::descriptor(media_type::LAYER, &other),
+        content::descriptor(media_type::LAYER, &missing)
+    ]);
     let answer = put(&repository, &document);
     answer.assert_error(400, "MANIFEST_BLOB_UNKNOWN");
     assert_eq!(answer.codes().len(), 2);

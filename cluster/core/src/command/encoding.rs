@@ -250,3 +250,7 @@ fn generation(bytes: &[u8]) -> Result<UploadId, DecodeError> {
 fn array<const N: usize>(bytes: Vec<u8>, field: &'static str) -> Result<[u8; N], DecodeError> {
     bytes.try_into().map_err(|_| DecodeError::Field(field))
 }
+
+#[cfg(test)]
+#[path = "encoding_test.rs"]
+mod tests;

@@ -111,3 +111,6 @@ fn write<R: Record>(view: &mut impl ViewMut, key: Vec<u8>, record: &R) {
 fn inconsistent<E: std::error::Error>(key: Vec<u8>, problem: &'static str) -> StateError<E> {
     StateError::Inconsistent { key, problem }
 }
+
+#[cfg(test)]
+mod state_test;

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use proto::digest::{Digest, Hasher};
 
-use super::append::{append, write_leaves};
+use super::append::append;
 use super::session::{Claim, Progress, Session, remove_files};
+use super::write::write_leaves;
 use super::{Upload, UploadOwner};
 use crate::copy::{BlobCopy, remove_if_there};
 use crate::error::BlobError;
@@ -32,7 +33,7 @@ pub(super) async fn finish(
 
 fn finish_claimed(mut claim: Claim, digest: Digest) -> Result<BlobCopy, BlobError> {
     let (file, progress) = claim.prepare()?;
-    if claim.is_doomed() {
+    if claim.session.is_doomed() {
         return Err(BlobError::UploadUnknown);
     }
     let inner = Arc::clone(&claim.inner);

@@ -10,6 +10,7 @@ mod finish;
 mod restore;
 mod session;
 mod table;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;

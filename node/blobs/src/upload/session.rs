@@ -95,6 +95,19 @@ impl Session {
         self.state().offset
     }
 
+    /// Says how far the session is now.
+    pub(super) fn advance(&self, offset: u64, now: Duration) {
+        let mut state = self.state();
+        state.offset = offset;
+        state.used = now;
+        state.idle_before = Duration::ZERO;
+    }
+
+    /// Whether the session was cancelled while claimed.
+    pub(super) fn is_doomed(&self) -> bool {
+        self.state().phase == Phase::Doomed
+    }
+
     /// Takes the right to work on the session.
     pub(super) fn claim(self: &Arc<Self>, inner: &Arc<Inner>) -> Result<Claim, BlobError> {
         let mut state = self.state();
@@ -152,25 +165,11 @@ impl Claim {
             Some(progress) if progress.len == len => Ok((file, progress.clone())),
             _ => {
                 let progress = self.hash_again(&file)?;
-                self.advance(progress.clone());
+                self.session.advance(progress.len, self.inner.clock.now());
+                self.progress = Some(progress.clone());
                 Ok((file, progress))
             }
         }
-    }
-
-    /// Says how far the session is now.
-    pub(super) fn advance(&mut self, progress: Progress) {
-        let mut state = self.session.state();
-        state.offset = progress.len;
-        state.used = self.inner.clock.now();
-        state.idle_before = Duration::ZERO;
-        drop(state);
-        self.progress = Some(progress);
-    }
-
-    /// Whether the session was cancelled while claimed.
-    pub(super) fn is_doomed(&self) -> bool {
-        self.session.state().phase == Phase::Doomed
     }
 
     /// Ends the session whose files were moved away or removed.

@@ -1,8 +1,8 @@
 //! Authentication and the decision, with the challenges that tell clients how to get further
 //! (checklist §11.1).
 
-use axum::http::{StatusCode, header};
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use cluster_core::access::Action;
 use proto::name::RepositoryName;
 
@@ -119,8 +119,10 @@ impl From<AuthError> for OciError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::Invalid => Self::new(Code::Unauthorized, "the credentials are not valid"),
-            AuthError::Throttled => Self::new(Code::TooManyRequests, "too many wrong passwords: wait a little")
-                .header(header::RETRY_AFTER, "2"),
+            AuthError::Throttled => {
+                Self::new(Code::TooManyRequests, "too many wrong passwords: wait a little")
+                    .header(header::RETRY_AFTER, "2")
+            }
             AuthError::Unavailable(error) => error.into(),
         }
     }
@@ -132,10 +134,19 @@ mod tests {
 
     #[test]
     fn only_hosts_are_repeated_to_clients() {
-        for good in ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000", "[::1]", "my-registry.example:443"] {
+        for good in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "[::1]:5000",
+            "[::1]",
+            "my-registry.example:443",
+        ] {
             assert!(is_host(good), "{good}");
         }
-        for bad in ["", ":5000", "a:99999", "a:0", "a:", "a\"b", "a/b", "a b", "[::1", "[x]:1", "a,b", "a:b:c"] {
+        for bad in
+            ["", ":5000", "a:99999", "a:0", "a:", "a\"b", "a/b", "a b", "[::1", "[x]:1", "a,b", "a:b:c"]
+        {
             assert!(!is_host(bad), "{bad}");
         }
     }

@@ -162,7 +162,9 @@ pub(super) async fn delete(
     match exchange.api.registry.delete_blob(&exchange.repository(name), digest).await? {
         BlobDeletion::Deleted => Ok(reply::empty(StatusCode::ACCEPTED)),
         BlobDeletion::NotFound => Err(OciError::no_such_blob()),
-        BlobDeletion::InUse => Err(OciError::new(Code::Unsupported, "a manifest of this repository needs the blob")
-            .header(header::ALLOW, "GET, HEAD")),
+        BlobDeletion::InUse => {
+            Err(OciError::new(Code::Unsupported, "a manifest of this repository needs the blob")
+                .header(header::ALLOW, "GET, HEAD"))
+        }
     }
 }

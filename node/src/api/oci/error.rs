@@ -166,9 +166,8 @@ impl From<NoOperation> for OciError {
 impl From<ProposeError> for OciError {
     fn from(error: ProposeError) -> Self {
         match error {
-            ProposeError::TooLarge => {
-                Self::new(Code::ManifestInvalid, "too large to be stored").status(StatusCode::PAYLOAD_TOO_LARGE)
-            }
+            ProposeError::TooLarge => Self::new(Code::ManifestInvalid, "too large to be stored")
+                .status(StatusCode::PAYLOAD_TOO_LARGE),
             ProposeError::Full => out_of_space(),
             other => {
                 tracing::warn!(reason = %crate::telemetry::log::chain(&other), "write not agreed");

@@ -121,8 +121,11 @@ fn tags(exchange: &Exchange<'_>, reference: &Reference) -> Result<(Vec<Tag>, boo
 async fn content(exchange: &Exchange<'_>, body: Body) -> Result<bytes::Bytes, OciError> {
     super::upload::refuse_encoding(exchange)?;
     let too_large = || {
-        OciError::new(Code::ManifestInvalid, format!("a manifest may have at most {MAX_MANIFEST_BYTES} bytes"))
-            .status(StatusCode::PAYLOAD_TOO_LARGE)
+        OciError::new(
+            Code::ManifestInvalid,
+            format!("a manifest may have at most {MAX_MANIFEST_BYTES} bytes"),
+        )
+        .status(StatusCode::PAYLOAD_TOO_LARGE)
     };
     let announced = exchange.header(header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_MANIFEST_BYTES as u64) {
@@ -145,12 +148,15 @@ impl From<ManifestRefusal> for OciError {
         match refusal {
             ManifestRefusal::MissingBlobs(digests) => {
                 let details = digests.iter().map(|digest| json!({"digest": digest.to_string()})).collect();
-                Self::new(Code::ManifestBlobUnknown, "the repository does not have this blob").details(details)
+                Self::new(Code::ManifestBlobUnknown, "the repository does not have this blob")
+                    .details(details)
             }
             ManifestRefusal::SizeMismatch(sizes) => {
-                let detail = |(digest, size): &(Digest, u64)| json!({"digest": digest.to_string(), "size": size});
+                let detail =
+                    |(digest, size): &(Digest, u64)| json!({"digest": digest.to_string(), "size": size});
                 let details = sizes.iter().map(detail).collect();
-                Self::new(Code::SizeInvalid, "the manifest states another size than the blob has").details(details)
+                Self::new(Code::SizeInvalid, "the manifest states another size than the blob has")
+                    .details(details)
             }
             ManifestRefusal::ConditionFailed(current) => {
                 let error = Self::new(Code::ManifestInvalid, "the condition of the request does not hold")

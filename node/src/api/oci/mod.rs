@@ -117,7 +117,8 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
 
 /// Authenticates, decides, acts.
 async fn handle(api: &Api, parts: &Parts, body: Body, operation: Operation) -> Result<Response, OciError> {
-    let connection = parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
+    let connection =
+        parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
     let identity = access::authorize(api, parts, connection, &operation).await?;
     let exchange = Exchange { api, parts, connection, identity };
     match operation {
@@ -126,13 +127,17 @@ async fn handle(api: &Api, parts: &Parts, body: Body, operation: Operation) -> R
         Operation::Extensions(_) => Ok(reply::json(StatusCode::OK, r#"{"extensions":[]}"#.into())),
         Operation::ListTags(name) => tags::list(&exchange, &name).await,
         Operation::ListReferrers(name, subject) => referrers::list(&exchange, &name, &subject).await,
-        Operation::ReadBlob { repository, digest, head } => blob::read(&exchange, &repository, digest, head).await,
+        Operation::ReadBlob { repository, digest, head } => {
+            blob::read(&exchange, &repository, digest, head).await
+        }
         Operation::DeleteBlob(name, digest) => blob::delete(&exchange, &name, digest).await,
         Operation::ReadManifest(name, reference) => manifest::read(&exchange, &name, &reference).await,
         Operation::PutManifest(name, reference) => manifest::put(&exchange, &name, reference, body).await,
         Operation::DeleteManifest(name, reference) => manifest::delete(&exchange, &name, reference).await,
         Operation::StartUpload(name) => upload::start(&exchange, &name, body).await,
-        Operation::Upload { repository, id, verb } => upload::session(&exchange, &repository, id, verb, body).await,
+        Operation::Upload { repository, id, verb } => {
+            upload::session(&exchange, &repository, id, verb, body).await
+        }
     }
 }
 
@@ -199,7 +204,8 @@ async fn observe(
     let began = Instant::now();
     let remote = parts.extensions.get::<Connection>().map(|connection| connection.remote);
     let path: String = parts.uri.path().chars().take(512).collect();
-    let span = tracing::info_span!("request", operation, method = %parts.method, path = ?path, remote = ?remote);
+    let span =
+        tracing::info_span!("request", operation, method = %parts.method, path = ?path, remote = ?remote);
     async {
         let response = reply::finish(work.await.unwrap_or_else(IntoResponse::into_response));
         let status = response.status();
@@ -209,7 +215,10 @@ async fn observe(
         let duration_ms = elapsed.as_millis();
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), duration_ms, "request failed");
-        } else if status.is_client_error() && status != StatusCode::NOT_FOUND && status != StatusCode::UNAUTHORIZED {
+        } else if status.is_client_error()
+            && status != StatusCode::NOT_FOUND
+            && status != StatusCode::UNAUTHORIZED
+        {
             tracing::info!(status = status.as_u16(), duration_ms, "request refused");
         } else if parts.method.is_safe() {
             tracing::debug!(status = status.as_u16(), duration_ms, "request answered");

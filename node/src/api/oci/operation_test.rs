@@ -29,8 +29,16 @@ fn every_route_of_the_specification_is_found() {
         (Method::GET, "/v2/a/b/_oci/ext/discover".into(), Operation::Extensions(Some(name("a/b")))),
         (Method::GET, "/v2/a/tags/list".into(), Operation::ListTags(name("a"))),
         (Method::GET, format!("/v2/a/referrers/{D}"), Operation::ListReferrers(name("a"), digest)),
-        (Method::GET, format!("/v2/a/blobs/{D}"), Operation::ReadBlob { repository: name("a"), digest, head: false }),
-        (Method::HEAD, format!("/v2/a/blobs/{D}"), Operation::ReadBlob { repository: name("a"), digest, head: true }),
+        (
+            Method::GET,
+            format!("/v2/a/blobs/{D}"),
+            Operation::ReadBlob { repository: name("a"), digest, head: false },
+        ),
+        (
+            Method::HEAD,
+            format!("/v2/a/blobs/{D}"),
+            Operation::ReadBlob { repository: name("a"), digest, head: true },
+        ),
         (Method::DELETE, format!("/v2/a/blobs/{D}"), Operation::DeleteBlob(name("a"), digest)),
         (Method::GET, "/v2/a/b/c/manifests/v1".into(), Operation::ReadManifest(name("a/b/c"), tag("v1"))),
         (Method::PUT, format!("/v2/a/manifests/{D}"), Operation::PutManifest(name("a"), tag(D))),
@@ -55,7 +63,15 @@ fn every_route_of_the_specification_is_found() {
 
 #[test]
 fn repositories_named_like_routes_are_read_from_the_right() {
-    for repository in ["x/manifests/y", "x/blobs/uploads", "x/tags/list", "x/referrers", "blobs", "uploads", "blobs/uploads"] {
+    for repository in [
+        "x/manifests/y",
+        "x/blobs/uploads",
+        "x/tags/list",
+        "x/referrers",
+        "blobs",
+        "uploads",
+        "blobs/uploads",
+    ] {
         let found = parse(Method::GET, &format!("/v2/{repository}/manifests/v1"));
         assert_eq!(found, Ok(Operation::ReadManifest(name(repository), tag("v1"))));
         let found = parse(Method::POST, &format!("/v2/{repository}/blobs/uploads/"));
@@ -109,7 +125,10 @@ fn hostile_paths_become_errors() {
 fn an_impossible_session_id_is_still_an_upload_operation() {
     for id in ["..", "x", "1-00", &"a".repeat(4000)] {
         let found = parse(Method::GET, &format!("/v2/a/blobs/uploads/{id}"));
-        assert_eq!(found, Ok(Operation::Upload { repository: name("a"), id: None, verb: UploadVerb::Status }));
+        assert_eq!(
+            found,
+            Ok(Operation::Upload { repository: name("a"), id: None, verb: UploadVerb::Status })
+        );
     }
 }
 

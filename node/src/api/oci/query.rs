@@ -68,6 +68,9 @@ mod tests {
 
     #[test]
     fn targets_are_encoded() {
-        assert_eq!(target("/v2/_catalog", &[("n", "1"), ("last", "a/b\r\n")]), "/v2/_catalog?n=1&last=a%2Fb%0D%0A");
+        assert_eq!(
+            target("/v2/_catalog", &[("n", "1"), ("last", "a/b\r\n")]),
+            "/v2/_catalog?n=1&last=a%2Fb%0D%0A"
+        );
     }
 }

@@ -55,7 +55,11 @@ pub(super) fn body(reader: Reader, segments: Vec<Segment>, frames: Option<FileFr
 }
 
 /// The first bytes of `range`, up to the end of their window; never none.
-async fn next_bytes(reader: &Reader, frames: Option<&FileFrames>, range: ByteRange) -> Result<Bytes, BlobError> {
+async fn next_bytes(
+    reader: &Reader,
+    frames: Option<&FileFrames>,
+    range: ByteRange,
+) -> Result<Bytes, BlobError> {
     let window_end = (range.start / WINDOW + 1) * WINDOW;
     let end = range.end.min(window_end);
     // A window is at most one frame, so this fits.

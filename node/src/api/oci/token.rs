@@ -10,10 +10,10 @@ use proto::identity::Principal;
 use proto::name::RepositoryName;
 use serde_json::{Map, Value};
 
+use super::Api;
 use super::body::read_all;
 use super::error::{Code, OciError};
 use super::query::Query;
-use super::Api;
 use crate::auth::scope::Grant;
 use crate::auth::token::ACCESS_SECONDS;
 use crate::auth::{AuthError, Identity, Secret, Verdict};
@@ -23,7 +23,8 @@ use crate::http::server::Connection;
 const MAX_FORM: usize = 64 << 10;
 
 pub(super) async fn handle(api: &Api, parts: &Parts, body: Body) -> Result<Response, OciError> {
-    let connection = parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
+    let connection =
+        parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
     match parts.method {
         Method::GET => get(api, parts, connection).await,
         Method::POST => post(api, parts, body, connection).await,
@@ -45,7 +46,8 @@ async fn get(api: &Api, parts: &Parts, connection: &Connection) -> Result<Respon
 }
 
 async fn post(api: &Api, parts: &Parts, body: Body, connection: &Connection) -> Result<Response, OciError> {
-    let bad = |message: &'static str| OciError::new(Code::Unsupported, message).status(StatusCode::BAD_REQUEST);
+    let bad =
+        |message: &'static str| OciError::new(Code::Unsupported, message).status(StatusCode::BAD_REQUEST);
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !content_type.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
         return Err(bad("a form is needed"));
@@ -93,7 +95,10 @@ fn issue(api: &Api, identity: &Identity, asked: &Query<'_>, refresh: bool) -> Re
     reply.insert("token".into(), token.clone().into());
     reply.insert("access_token".into(), token.into());
     reply.insert("expires_in".into(), ACCESS_SECONDS.into());
-    reply.insert("issued_at".into(), humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string().into());
+    reply.insert(
+        "issued_at".into(),
+        humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string().into(),
+    );
     reply.insert("scope".into(), scope.join(" ").into());
     if let (true, Principal::Root(account)) = (refresh, &identity.principal) {
         let reader = api.registry.metadata.local()?;

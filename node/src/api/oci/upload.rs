@@ -110,7 +110,9 @@ pub(super) async fn session(
     let id = id.ok_or_else(OciError::no_such_upload)?;
     let (blobs, owner) = (&exchange.api.registry.blobs, owner(exchange, name));
     let upload = match (blobs.upload(id, &owner), verb) {
-        (Err(BlobError::UploadUnknown), UploadVerb::Finish) => return finish_again(exchange, name, id, &owner).await,
+        (Err(BlobError::UploadUnknown), UploadVerb::Finish) => {
+            return finish_again(exchange, name, id, &owner).await;
+        }
         (found, _) => found?,
     };
     match verb {
@@ -136,12 +138,13 @@ async fn append(
 ) -> Result<(), OciError> {
     refuse_encoding(exchange)?;
     let length = content_length(exchange);
-    let range = match exchange.header(header::CONTENT_RANGE) {
-        Some(text) => Some(text.parse::<ChunkRange>().map_err(|error| {
-            located(OciError::new(Code::RangeInvalid, error.to_string()), name, upload)
-        })?),
-        None => None,
-    };
+    let range =
+        match exchange.header(header::CONTENT_RANGE) {
+            Some(text) => Some(text.parse::<ChunkRange>().map_err(|error| {
+                located(OciError::new(Code::RangeInvalid, error.to_string()), name, upload)
+            })?),
+            None => None,
+        };
     let announced = match range.map(|range| range.byte_count()) {
         Some(count) if length.is_some() && count != length => {
             let error = OciError::new(Code::SizeInvalid, "Content-Range and Content-Length differ");
@@ -251,7 +254,10 @@ fn interrupted(error: BlobError) -> OciError {
 pub(super) fn refuse_encoding(exchange: &Exchange<'_>) -> Result<(), OciError> {
     match exchange.header(header::CONTENT_ENCODING) {
         None | Some("identity" | "") => Ok(()),
-        Some(_) => Err(OciError::new(Code::Unsupported, "Content-Encoding is not supported: send the bytes as named")
-            .status(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+        Some(_) => Err(OciError::new(
+            Code::Unsupported,
+            "Content-Encoding is not supported: send the bytes as named",
+        )
+        .status(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
     }
 }

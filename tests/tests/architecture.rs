@@ -1,0 +1,71 @@
+//! Reads the `use` lines inside `node`: modules may only use what stands below them (style: arrows point up).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Module of `node`, and the modules of `node` that it may name.
+const MAY_USE: [(&str, &[&str]); 9] = [
+    ("telemetry", &[]),
+    ("config", &["auth", "http", "telemetry"]),
+    ("data_dir", &["auth"]),
+    ("http", &["telemetry"]),
+    ("auth", &[]),
+    ("registry", &[]),
+    ("jobs", &["registry", "telemetry"]),
+    ("api", &["auth", "http", "registry", "telemetry"]),
+    ("app", &["api", "app", "auth", "config", "data_dir", "http", "jobs", "registry", "telemetry"]),
+];
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a readable directory") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn modules_of_the_node_use_only_what_is_below_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    assert!(files.len() > 20, "the node's sources are not where they are expected");
+    let mut wrong = Vec::new();
+    for file in files {
+        let inside = file.strip_prefix(&root).expect("below the root");
+        let module = inside.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
+        let module = module.trim_end_matches(".rs");
+        if module == "main" {
+            continue;
+        }
+        let (_, allowed) = MAY_USE.iter().find(|(name, _)| *name == module).unwrap_or_else(|| {
+            panic!("{module} is not in the table: say what it may use");
+        });
+        let text = fs::read_to_string(&file).expect("a readable file");
+        for used in text.split("crate::").skip(1) {
+            let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if used != module && !allowed.contains(&used.as_str()) {
+                wrong.push(format!("{} uses crate::{used}", inside.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_engine_of_the_metadata_is_named_in_one_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cluster/src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let naming: Vec<_> = files
+        .iter()
+        .filter(|file| {
+            let text = fs::read_to_string(file).expect("a readable file");
+            text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains("redb::"))
+        })
+        .collect();
+    assert_eq!(naming.len(), 1, "{naming:?}");
+}
