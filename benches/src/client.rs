@@ -21,6 +21,8 @@ use crate::content::Payload;
 
 /// How much hyper reads from the socket at once, in bytes.
 const READ_BUFFER: usize = 512 * 1024;
+/// Headers in one reply: a server may repeat `OCI-Tag` for each of a hundred tags.
+const MAX_HEADERS: usize = 256;
 /// A small reply (token, listing, upload state) larger than this is an error, in bytes.
 const SMALL_REPLY: usize = 64 * 1024 * 1024;
 /// How long to wait for a connection.
@@ -140,6 +142,7 @@ async fn connect(target: &Target) -> Result<Open, LoadError> {
     socket.set_nodelay(true).map_err(LoadError::Unreachable)?;
     let (sender, io) = Builder::new()
         .max_buf_size(READ_BUFFER)
+        .max_headers(MAX_HEADERS)
         .handshake(TokioIo::new(socket))
         .await
         .map_err(LoadError::Broken)?;

@@ -157,3 +157,65 @@ impl Copies {
         self.0.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::digest::Algorithm;
+    use proto::identity::NodeId;
+
+    const NOW: Duration = Duration::from_secs(5);
+
+    /// A file of two windows whose last change was `ago` seconds ago.
+    fn stamp(ago: i64) -> Stamp {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        let changed = (now.as_secs().cast_signed() - ago, now.subsec_nanos().into());
+        Stamp { device: 1, inode: 1, size: WINDOW + 1, modified: (0, 0), changed }
+    }
+
+    fn knowledge(stamp: Stamp) -> Knowledge {
+        Knowledge::new(PieceList::prove(0, [0; 32], &[]).expect("an empty list"), stamp)
+    }
+
+    #[test]
+    fn a_check_is_trusted_for_a_minute_and_for_one_state_of_the_file() {
+        let (then, changed) = (stamp(10), stamp(5));
+        let known = knowledge(then);
+        assert!(!known.is_fresh(then, 0..1, NOW), "nothing is trusted before a check");
+        known.remember(then, then, 0, NOW);
+        assert!(known.is_fresh(then, 0..1, NOW));
+        assert!(!known.is_fresh(then, 0..2, NOW), "the other window was not checked");
+        assert!(!known.is_fresh(then, 0..1, NOW + FRESH));
+        assert!(!known.is_fresh(changed, 0..1, NOW));
+        known.remember(changed, changed, 1, NOW);
+        assert!(known.is_fresh(changed, 1..2, NOW));
+        assert!(!known.is_fresh(changed, 0..1, NOW), "the first was checked in another state");
+    }
+
+    #[test]
+    fn a_check_during_or_just_after_a_change_is_not_remembered() {
+        let (then, just_now, future) = (stamp(10), stamp(0), stamp(-1000));
+        for (before, after) in [(then, just_now), (just_now, just_now), (future, future)] {
+            let known = knowledge(before);
+            known.remember(before, after, 0, NOW);
+            assert!(!known.is_fresh(before, 0..1, NOW) && !known.is_fresh(after, 0..1, NOW));
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_counted_right() {
+        let copies = Copies::new();
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        let key = |n: u128| (digest, UploadId::new(NodeId::new(1).expect("not zero"), n));
+        let large = Arc::new(knowledge(Stamp { size: WINDOW * 100_000, ..stamp(10) }));
+        for n in 0..100 {
+            copies.insert(key(n), &large);
+            copies.insert(key(n), &large);
+            assert!(copies.known().bytes <= MAX_BYTES);
+        }
+        assert!(copies.get(&key(99)).is_some(), "the last one stays");
+        assert!(copies.get(&key(0)).is_none(), "the oldest one goes");
+        (0..100).for_each(|n| copies.forget(&key(n)));
+        assert_eq!(copies.known().bytes, 0);
+    }
+}

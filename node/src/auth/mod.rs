@@ -63,19 +63,23 @@ impl Identity {
     /// Nobody in particular.
     pub(crate) const ANONYMOUS: Self = Self { principal: Principal::Anonymous, grants: None };
 
-    /// The decision on `action`, narrowed by the token.
+    /// The decision on `action`, narrowed by the token. A token never leaves less than nobody has.
     pub(crate) fn may(&self, action: Action, resource: &Resource, facts: &Facts) -> Verdict {
-        let granted = self
-            .grants
-            .as_ref()
-            .is_none_or(|grants| grants.iter().any(|grant| grant.covers(action, resource)));
-        let request = Request { principal: self.principal.clone(), action, resource: resource.clone() };
-        match access::decide(&request, facts) {
-            Decision::Allow(_) if granted || action == Action::Connect => Verdict::Allowed,
+        let decision = |principal: &Principal| {
+            let request = Request { principal: principal.clone(), action, resource: resource.clone() };
+            access::decide(&request, facts)
+        };
+        match decision(&self.principal) {
+            Decision::Allow(_) if action == Action::Connect || self.granted(action, resource) => Verdict::Allowed,
+            Decision::Allow(_) if decision(&Principal::Anonymous).is_allowed() => Verdict::Allowed,
             Decision::Allow(_) => Verdict::InsufficientScope,
             Decision::Deny(DenyReason::NotAuthenticated) => Verdict::LoginNeeded,
             Decision::Deny(DenyReason::OtherAccount) => Verdict::Denied,
         }
+    }
+
+    fn granted(&self, action: Action, resource: &Resource) -> bool {
+        self.grants.as_ref().is_none_or(|grants| grants.iter().any(|grant| grant.covers(action, resource)))
     }
 }
 

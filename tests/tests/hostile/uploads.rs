@@ -6,7 +6,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{anonymous, assert_alive, full, own_server, root, wait_until};
+use crate::{anonymous, assert_alive, assert_serves, full, own_server, root};
+use shoal_tests::wait_until;
 use shoal_tests::content::{sha256, unique_bytes};
 use shoal_tests::raw::Connection;
 use shoal_tests::registry::{fresh_repository, with_query};
@@ -70,7 +71,7 @@ fn lengths_that_lie_cost_nothing_and_store_nothing() {
     assert!(answer.is_ok_and(|answer| answer.status < 500));
     client.head(format!("/v2/{repository}/blobs/{digest}")).send().assert_bodyless(404);
     assert!(server.usage().memory < before.memory + (16 << 20));
-    server.assert_alive();
+    assert_serves(&client);
 }
 
 #[test]
@@ -218,7 +219,7 @@ fn a_principal_has_a_thousand_sessions() {
     for session in &sessions[1..20] {
         client.delete(session).send().assert_status(204);
     }
-    server.assert_alive();
+    assert_serves(&client);
 }
 
 #[test]
@@ -294,7 +295,7 @@ fn readers_that_take_nothing_hold_little_and_are_cut() {
     let during = server.usage();
     assert!(during.memory < before.memory + (64 << 20), "{before:?} {during:?}");
     assert!(server.sockets() >= count, "{} sockets", server.sockets());
-    server.assert_alive();
+    assert_serves(&client);
     // Deleting does not wait for them.
     client.delete(format!("/v2/{repository}/blobs/{digest}")).send().assert_status(202);
     wait_until("readers that take nothing are cut", Duration::from_secs(50), || server.sockets() < count / 4);
@@ -303,5 +304,5 @@ fn readers_that_take_nothing_hold_little_and_are_cut() {
         Connection::over(left).read_until_closed(Duration::from_secs(2)).is_none_or(|bytes| bytes.len() < (32 << 20))
     });
     assert_eq!(cut.count(), count, "some got everything");
-    server.assert_alive();
+    assert_serves(&client);
 }

@@ -12,7 +12,8 @@ pub(crate) fn assert_session(answer: &Answer, status: u16, received: usize) -> S
     assert_eq!(answer.header("range"), Some(range.as_str()), "U53");
     let location = answer.location();
     let path = location.split('?').next().expect("a path");
-    assert_eq!(answer.header("docker-upload-uuid"), path.rsplit('/').next(), "U50");
+    let id = answer.header("docker-upload-uuid");
+    assert!(id == path.rsplit('/').next() || (id.is_none() && status == 416), "U50");
     assert!(path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte)), "U51: {path}");
     location
 }

@@ -195,3 +195,7 @@ impl Record for ReferrerRecord {
 fn digest(bytes: &[u8]) -> Result<Digest, RecordError> {
     Digest::from_bytes(bytes).ok_or(RecordError::Field("digest"))
 }
+
+#[cfg(test)]
+#[path = "encoding_test.rs"]
+mod tests;

@@ -9,6 +9,8 @@ use proto::name::RepositoryName;
 use super::Api;
 use super::error::{Code, OciError};
 use super::operation::Operation;
+use super::query::Query;
+use super::upload::MAX_SOURCES;
 use crate::auth::token::SERVICE;
 use crate::auth::{AuthError, Identity, Verdict};
 use crate::http::server::Connection;
@@ -22,7 +24,7 @@ pub(super) async fn authorize(
 ) -> Result<Identity, OciError> {
     let action = action(operation);
     let host = host(parts)?;
-    let challenge = |problem| challenge(host, connection, operation, problem);
+    let challenge = |problem| challenge(parts, host, connection, operation, problem);
     let identity = match api.authenticator.authenticate(&parts.headers, connection.remote.ip()).await {
         Ok(identity) => identity,
         Err(AuthError::Invalid) => {
@@ -75,16 +77,34 @@ fn scope(operation: &Operation) -> Option<String> {
 
 /// 401 with where to get a token, and for what. The realm is the token endpoint as the client reaches us,
 /// since clients drop credentials when the host changes (A10).
-fn challenge(host: &str, connection: &Connection, operation: &Operation, problem: Option<&str>) -> OciError {
+fn challenge(
+    parts: &Parts,
+    host: &str,
+    connection: &Connection,
+    operation: &Operation,
+    problem: Option<&str>,
+) -> OciError {
     let scheme = if connection.tls { "https" } else { "http" };
     let mut value = format!("Bearer realm=\"{scheme}://{host}/token\",service=\"{SERVICE}\"");
-    if let Some(scope) = scope(operation) {
+    if let Some(mut scope) = scope(operation) {
+        for source in mount_sources(parts, operation) {
+            scope.push_str(&format!(" repository:{source}:pull"));
+        }
         value.push_str(&format!(",scope=\"{scope}\""));
     }
     if let Some(problem) = problem {
         value.push_str(&format!(",error=\"{problem}\""));
     }
     OciError::new(Code::Unauthorized, "authentication required").header(header::WWW_AUTHENTICATE, &value)
+}
+
+/// Repositories that a mount wants to read (A8).
+fn mount_sources(parts: &Parts, operation: &Operation) -> Vec<RepositoryName> {
+    let Operation::StartUpload(_) = operation else {
+        return Vec::new();
+    };
+    let query = Query::parse(parts.uri.query());
+    query.all("from").take(MAX_SOURCES).filter_map(|name| name.parse().ok()).collect()
 }
 
 /// The one host that the request names (RFC 9112 §3.2).

@@ -21,7 +21,7 @@ use crate::telemetry::metrics::OperationLabels;
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 /// Most repositories that one mount may name as sources.
-const MAX_SOURCES: usize = 16;
+pub(super) const MAX_SOURCES: usize = 16;
 
 /// `POST`: mount, take the whole blob, or open a session.
 pub(super) async fn start(

@@ -1,0 +1,88 @@
+//! Records written by release 0.1 stay readable, and what is none is an error.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use proptest::prelude::*;
+use proto::digest::Algorithm;
+use proto::identity::NodeId;
+
+use super::super::VERSION;
+use super::*;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Holds the record against the bytes that version 1 has for it.
+fn check<R: Record + PartialEq + Debug>(record: &R, stored: &str) {
+    assert_eq!(hex(&record.encode()), stored, "{record:?}");
+    assert_eq!(R::decode(&record.encode()).unwrap(), *record);
+}
+
+#[test]
+fn records_of_version_1_keep_their_bytes() {
+    let digest = Digest::of(Algorithm::Sha256, b"{}");
+    let registry = RegistryId { account: "000000000001".parse().unwrap(), region: "home".parse().unwrap() };
+    check(
+        &ClusterRecord { cluster_id: [1; 16], registry },
+        "010a1001010101010101010101010101010101120c3030303030303030303030311a04686f6d65",
+    );
+    check(&LogTimeRecord { time_ms: 300 }, "0108ac02");
+    check(&RootRecord { password_hash: "h".into() }, "010a0168");
+    check(
+        &NodeKeyRecord { public_key: [2; 32] },
+        "010a200202020202020202020202020202020202020202020202020202020202020202",
+    );
+    check(&RepositoryRecord { created_ms: 300 }, "0108ac02");
+    let media_type = "m".to_owned();
+    let tag = TagRecord { digest, media_type: media_type.clone(), size: 2, pushed_ms: 3, updated_index: 4 };
+    check(&tag, "010a210144136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a12016d180220032804");
+    let manifest = ManifestRecord {
+        media_type: media_type.clone(),
+        size: 2,
+        pushed_ms: 3,
+        blobs: vec![digest],
+        children: vec![digest],
+        subject: Some(digest),
+        artifact_type: Some("t".into()),
+    };
+    check(
+        &manifest,
+        "010a016d1002180322210144136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a2a210144136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a32210144136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a3a0174",
+    );
+    let generation = UploadId::new(NodeId::new(1).unwrap(), 2);
+    let blob =
+        BlobRecord { size: 2, generation, pieces_root: [3; 32], links: 1, lease_until_ms: 5, created_ms: 6 };
+    check(
+        &blob,
+        "01080212180000000000000001000000000000000000000000000000021a200303030303030303030303030303030303030303030303030303030303030303200128053006",
+    );
+    check(&LinkRecord { references: 1 }, "010801");
+    let annotations = BTreeMap::from([("k".into(), "v".into())]);
+    check(
+        &ReferrerRecord { media_type, size: 2, artifact_type: None, annotations },
+        "010a016d100222060a016b120176",
+    );
+}
+
+#[test]
+fn another_version_is_refused() {
+    assert!(matches!(LinkRecord::decode(&[]), Err(RecordError::Empty)));
+    assert!(matches!(LinkRecord::decode(&[2, 8, 1]), Err(RecordError::UnknownVersion(2))));
+    assert!(matches!(LinkRecord::decode(&[1, 255]), Err(RecordError::NotAMessage(_))));
+    assert!(matches!(TagRecord::decode(&[1]), Err(RecordError::Field("digest"))));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_decoding_panic(bytes: Vec<u8>) {
+        let message = [&[VERSION], bytes.as_slice()].concat();
+        let _ = ClusterRecord::decode(&message);
+        let _ = NodeKeyRecord::decode(&message);
+        let _ = TagRecord::decode(&message);
+        let _ = ManifestRecord::decode(&message);
+        let _ = BlobRecord::decode(&message);
+        let _ = ReferrerRecord::decode(&bytes);
+    }
+}

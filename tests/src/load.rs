@@ -1,0 +1,211 @@
+//! A mixed load from outside: clients that push images nobody has pushed before, clients that pull what was
+//! acknowledged, all against one address, while the node behind it may come and go.
+//!
+//! Owns its threads. A push that fails is counted and never repeated: what it left behind is unknown.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::content::{self, media_type, serial, sha256, unique_bytes};
+use crate::http::Client;
+use crate::journal::{self, Journal, Kept, random};
+use crate::raw::Answer;
+use crate::registry::with_query;
+
+/// Pause after a failure, so that a node that is down is not hammered.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Smallest layer, bytes; each is this times a power of two.
+const LEAST_LAYER: usize = 4 << 10;
+/// Largest layer, as a power of two of [`LEAST_LAYER`]: 1 MiB.
+const LAYER_STEPS: u64 = 9;
+/// Every how many pushes the manifest is large, where [`LoadOptions::large_manifests`] says so.
+const LARGE_EVERY: u64 = 12;
+/// Bytes of a large manifest, about.
+const LARGE: usize = 3 << 20;
+
+/// Who does what.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Clients that push.
+    pub pushers: usize,
+    /// Clients that pull.
+    pub pullers: usize,
+    /// Whether some manifests have about 3 MiB.
+    pub large_manifests: bool,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Images acknowledged.
+    pub pushed: u64,
+    /// Images given up.
+    pub push_failures: u64,
+    /// Whole pulls.
+    pub pulled: u64,
+    /// Pulls without an answer, cut, or answered 5xx.
+    pub pull_failures: u64,
+    /// Pulls of something acknowledged that were answered "not found" or with other bytes.
+    pub broken: Vec<String>,
+}
+
+/// A running load. Dropping it stops it.
+#[derive(Debug)]
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Tally>>,
+}
+
+impl Load {
+    /// Starts the clients; what is acknowledged goes to `journal`.
+    pub fn start(client: &Client, options: LoadOptions, journal: &Arc<Journal>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let spawn = |work: fn(&Worker) -> Tally| {
+            let worker = Worker {
+                client: client.clone(),
+                journal: Arc::clone(journal),
+                stop: Arc::clone(&stop),
+                repository: format!("load/r{}", serial()),
+                large_manifests: options.large_manifests,
+            };
+            thread::spawn(move || work(&worker))
+        };
+        let pushers = (0..options.pushers).map(|_| spawn(Worker::push_on));
+        let pullers = (0..options.pullers).map(|_| spawn(Worker::pull_on));
+        let threads = pushers.chain(pullers).collect();
+        Self { stop, threads }
+    }
+
+    /// Ends all clients and adds up what they did.
+    ///
+    /// # Panics
+    /// When a client did.
+    pub fn stop(mut self) -> Tally {
+        self.stop.store(true, Ordering::Relaxed);
+        let sum = |mut sum: Tally, one: Tally| {
+            sum.pushed += one.pushed;
+            sum.push_failures += one.push_failures;
+            sum.pulled += one.pulled;
+            sum.pull_failures += one.pull_failures;
+            sum.broken.extend(one.broken);
+            sum
+        };
+        self.threads.drain(..).map(|thread| thread.join().expect("a client")).fold(Tally::default(), sum)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    client: Client,
+    journal: Arc<Journal>,
+    stop: Arc<AtomicBool>,
+    repository: String,
+    large_manifests: bool,
+}
+
+impl Worker {
+    fn runs(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn push_on(&self) -> Tally {
+        let mut tally = Tally::default();
+        while self.runs() {
+            let large = self.large_manifests && serial().is_multiple_of(LARGE_EVERY);
+            match push_image(&self.client, &self.repository, &self.journal, large) {
+                Ok(_) => tally.pushed += 1,
+                Err(_) => {
+                    tally.push_failures += 1;
+                    thread::sleep(PAUSE);
+                }
+            }
+        }
+        tally
+    }
+
+    fn pull_on(&self) -> Tally {
+        let mut tally = Tally::default();
+        while self.runs() {
+            let Some(promise) = self.journal.any() else {
+                thread::sleep(PAUSE);
+                continue;
+            };
+            match journal::check(&self.client, &promise) {
+                Kept::Whole => tally.pulled += 1,
+                Kept::Unavailable => {
+                    tally.pull_failures += 1;
+                    thread::sleep(PAUSE);
+                }
+                broken => tally.broken.push(format!("{broken:?}: {promise:?}")),
+            }
+        }
+        tally
+    }
+}
+
+/// Pushes one fresh image: a configuration, one to three layers, a manifest by tag. Notes each part that is
+/// acknowledged, and returns the manifest's tag.
+///
+/// # Errors
+/// The answer that was not what a push needs; `None` when there was no answer.
+pub fn push_image(client: &Client, repository: &str, journal: &Journal, large: bool) -> Result<String, Option<Answer>> {
+    let config = format!("{{\"architecture\":\"amd64\",\"os\":\"linux\",\"serial\":{}}}", serial()).into_bytes();
+    let layers: Vec<Vec<u8>> =
+        (0..=random() % 3).map(|_| unique_bytes(LEAST_LAYER << (random() % LAYER_STEPS))).collect();
+    for blob in std::iter::once(&config).chain(&layers) {
+        push_blob(client, repository, journal, blob)?;
+    }
+    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    let mut manifest = content::image(&config, &layers);
+    if large {
+        manifest["annotations"] = json!({"padding": "x".repeat(LARGE), "serial": serial().to_string()});
+    }
+    let manifest = content::bytes_of(&manifest);
+    let digest = sha256(&manifest);
+    let tag = format!("t{}", serial());
+    let put = client.put(format!("/v2/{repository}/manifests/{tag}")).header("Content-Type", media_type::IMAGE);
+    expect(put.body(manifest).try_send().ok(), 201)?;
+    journal.ack(repository, "manifests", &tag, &digest);
+    Ok(tag)
+}
+
+/// Pushes one blob, sometimes in one request and sometimes as a session with a chunk.
+///
+/// # Errors
+/// As [`push_image`].
+pub fn push_blob(client: &Client, repository: &str, journal: &Journal, bytes: &[u8]) -> Result<String, Option<Answer>> {
+    let digest = sha256(bytes);
+    let uploads = format!("/v2/{repository}/blobs/uploads/");
+    if random().is_multiple_of(2) {
+        let post = client.post(format!("{uploads}?digest={digest}")).body(bytes);
+        expect(post.try_send().ok(), 201)?;
+    } else {
+        let started = expect(client.post(uploads).try_send().ok(), 202)?;
+        let location = started.header("location").unwrap_or_default().to_owned();
+        let (chunk, rest) = bytes.split_at(bytes.len() / 2);
+        expect(client.patch(&location).body(chunk).try_send().ok(), 202)?;
+        let close = with_query(&location, &format!("digest={digest}"));
+        expect(client.put(close).body(rest).try_send().ok(), 201)?;
+    }
+    journal.ack(repository, "blobs", &digest, &digest);
+    Ok(digest)
+}
+
+fn expect(answer: Option<Answer>, status: u16) -> Result<Answer, Option<Answer>> {
+    match answer {
+        Some(answer) if answer.status == status => Ok(answer),
+        other => Err(other),
+    }
+}
