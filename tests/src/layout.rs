@@ -24,8 +24,17 @@ pub const GREETING: &str = "hello from shoal";
 /// Size of the part of the first layer that no other layout has.
 const UNIQUE_SIZE: usize = 1 << 20;
 
-/// Layers are plain tar files: some clients change the compression of those only.
+/// A layer without compression.
 const TAR_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// How the layers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// gzip, as nearly all images.
+    Gzip,
+    /// Not at all: skopeo changes the compression of such layers only.
+    Plain,
+}
 
 /// What the layout's only entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,20 +61,32 @@ impl Layout {
     /// # Panics
     /// When it cannot.
     pub fn write(path: &Path, entry: Entry) -> Self {
-        match Self::try_write(path, entry) {
+        Self::write_with(path, entry, Compression::Gzip)
+    }
+
+    /// As [`Layout::write`], with the layers stored another way.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn write_with(path: &Path, entry: Entry, compression: Compression) -> Self {
+        match Self::try_write(path, entry, compression) {
             Ok(layout) => layout,
             Err(error) => panic!("no layout in {}: {error:#}", path.display()),
         }
     }
 
-    fn try_write(path: &Path, entry: Entry) -> anyhow::Result<Self> {
+    fn try_write(path: &Path, entry: Entry, compression: Compression) -> anyhow::Result<Self> {
         fs::create_dir_all(path.join("blobs/sha256"))?;
         let put = |media_type: &str, bytes: &[u8]| -> anyhow::Result<Value> {
             fs::write(blob_path(path, &sha256(bytes)), bytes)?;
             Ok(descriptor(media_type, bytes))
         };
         let layers = [hello_layer()?, tar(&[])];
-        let descriptors = [put(TAR_LAYER, &layers[0])?, put(TAR_LAYER, &layers[1])?];
+        let store = |layer: &[u8]| match compression {
+            Compression::Plain => put(TAR_LAYER, layer),
+            Compression::Gzip => put(media_type::LAYER, &gzip(layer)?),
+        };
+        let descriptors = [store(&layers[0])?, store(&layers[1])?];
         let mut children = Vec::new();
         for architecture in architectures()? {
             let config = bytes_of(&json!({
@@ -196,6 +217,12 @@ fn compile() -> anyhow::Result<Vec<u8>> {
     compiler.args(["-static", "-O1", "-s", "-o", "hello", "hello.c"]).current_dir(folder.path());
     finish(&mut compiler, b"", Duration::from_secs(60))?.assert_success();
     Ok(fs::read(folder.path().join("hello"))?)
+}
+
+/// Without name and time in it: the same bytes in, the same bytes out.
+fn gzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let finished = finish(Command::new(locate("gzip")).args(["-n", "-1"]), bytes, Duration::from_secs(60))?;
+    Ok(finished.assert_success().stdout)
 }
 
 /// A tar archive of regular files: name, mode, content.

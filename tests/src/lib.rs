@@ -11,6 +11,7 @@ pub mod raw;
 pub mod registry;
 pub mod sandbox;
 pub mod server;
+pub mod shared;
 pub mod tls;
 pub mod usage;
 pub mod wait;

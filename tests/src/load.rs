@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -26,6 +26,12 @@ const LAYER_STEPS: u64 = 9;
 const LARGE_EVERY: u64 = 12;
 /// Bytes of a large manifest, about.
 const LARGE: usize = 3 << 20;
+
+/// How long a token is used; it is valid for 300 s.
+const TOKEN_LIFE: Duration = Duration::from_secs(200);
+
+/// The repository that every load works in.
+pub const REPOSITORY: &str = "load/images";
 
 /// Who does what.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +75,6 @@ impl Load {
                 client: client.clone(),
                 journal: Arc::clone(journal),
                 stop: Arc::clone(&stop),
-                repository: format!("load/r{}", serial()),
                 large_manifests: options.large_manifests,
             };
             thread::spawn(move || work(&worker))
@@ -111,7 +116,6 @@ struct Worker {
     client: Client,
     journal: Arc<Journal>,
     stop: Arc<AtomicBool>,
-    repository: String,
     large_manifests: bool,
 }
 
@@ -120,11 +124,30 @@ impl Worker {
         !self.stop.load(Ordering::Relaxed)
     }
 
+    /// A client with a token, got as soon as the node answers: the check of a password costs the node as much
+    /// as many requests, and it forgets which ones it knows when it is killed.
+    fn log_in(&self) -> (Client, Instant) {
+        while self.runs() {
+            let target = format!("/token?service=shoal&scope=repository:{REPOSITORY}:pull,push");
+            let answer = self.client.get(target).try_send();
+            let token = answer.ok().and_then(|answer| Some(answer.json()["token"].as_str()?.to_owned()));
+            if let Some(token) = token {
+                return (Client::bearer(self.client.host(), &token), Instant::now());
+            }
+            thread::sleep(PAUSE);
+        }
+        (self.client.clone(), Instant::now())
+    }
+
     fn push_on(&self) -> Tally {
         let mut tally = Tally::default();
+        let (mut client, mut since) = self.log_in();
         while self.runs() {
+            if since.elapsed() > TOKEN_LIFE {
+                (client, since) = self.log_in();
+            }
             let large = self.large_manifests && serial().is_multiple_of(LARGE_EVERY);
-            match push_image(&self.client, &self.repository, &self.journal, large) {
+            match push_image(&client, REPOSITORY, &self.journal, large) {
                 Ok(_) => tally.pushed += 1,
                 Err(_) => {
                     tally.push_failures += 1;
@@ -137,12 +160,16 @@ impl Worker {
 
     fn pull_on(&self) -> Tally {
         let mut tally = Tally::default();
+        let (mut client, mut since) = self.log_in();
         while self.runs() {
+            if since.elapsed() > TOKEN_LIFE {
+                (client, since) = self.log_in();
+            }
             let Some(promise) = self.journal.any() else {
                 thread::sleep(PAUSE);
                 continue;
             };
-            match journal::check(&self.client, &promise) {
+            match journal::check(&client, &promise) {
                 Kept::Whole => tally.pulled += 1,
                 Kept::Unavailable => {
                     tally.pull_failures += 1;

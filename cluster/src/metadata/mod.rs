@@ -148,3 +148,6 @@ impl Metadata {
         tokio::time::timeout(deadline, stopping).await.unwrap_or(false)
     }
 }
+
+#[cfg(test)]
+mod metadata_test;

@@ -28,19 +28,19 @@ pub struct MetadataConfig {
     /// Most memory for pages of the state, bytes.
     pub cache_bytes: usize,
     /// Commands that add something are refused while less than this is free on the directory's volume,
-    /// bytes, so that deleting goes on.
-    pub reserve_bytes: u64,
+    /// bytes, so that deleting goes on. `None`: a fortieth of the volume, at most 32 MiB; blobs leave more.
+    pub reserve_bytes: Option<u64>,
 }
 
 impl MetadataConfig {
-    /// The defaults: 10 s, 64 MiB, 32 MiB.
+    /// The defaults: 10 s, 64 MiB, the usual reserve.
     pub fn new(dir: impl Into<PathBuf>, node: NodeId) -> Self {
         Self {
             dir: dir.into(),
             node,
             start_timeout: Duration::from_secs(10),
             cache_bytes: 64 << 20,
-            reserve_bytes: 32 << 20,
+            reserve_bytes: None,
         }
     }
 }

@@ -18,14 +18,17 @@ use crate::storage::LogStore;
 
 /// Most commands in one entry.
 const MAX_COMMANDS: usize = 256;
-/// Most bytes of commands in one entry, and in one command.
-const MAX_BYTES: usize = 8 << 20;
+/// Most bytes of commands in one entry, and in one command: a manifest of 4 MiB can state annotations of
+/// nearly as much, which its command repeats for the listing of referrers.
+const MAX_BYTES: usize = 10 << 20;
 /// Most bytes of commands that wait, in KiB.
 const WAITING_KIB: u32 = 64 << 10;
 /// How long a command may wait for room and for its answer, each.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The log is cut when it has more than this.
 const LOG_BYTES: u64 = 64 << 20;
+/// Most bytes that are kept free by default.
+const MAX_RESERVE: u64 = 32 << 20;
 /// How often free space is asked for.
 const SPACE_CHECK: Duration = Duration::from_secs(1);
 /// 2020-01-01: a clock before it was never set.
@@ -107,7 +110,7 @@ impl Batcher {
         raft: Raft,
         log: LogStore,
         dir: PathBuf,
-        reserve_bytes: u64,
+        reserve_bytes: Option<u64>,
         counters: &Arc<Counters>,
     ) -> Self {
         let space = FreeSpace { dir, reserve_bytes, checked: None, is_low: false };
@@ -251,7 +254,7 @@ where
 /// Whether the volume is nearly full.
 struct FreeSpace {
     dir: PathBuf,
-    reserve_bytes: u64,
+    reserve_bytes: Option<u64>,
     checked: Option<Instant>,
     is_low: bool,
 }
@@ -261,8 +264,11 @@ impl FreeSpace {
         if self.checked.is_none_or(|checked| checked.elapsed() >= SPACE_CHECK) {
             self.checked = Some(Instant::now());
             // If it cannot be asked for, the write itself will tell.
-            self.is_low = rustix::fs::statvfs(&self.dir)
-                .is_ok_and(|volume| volume.f_bavail.saturating_mul(volume.f_frsize) < self.reserve_bytes);
+            self.is_low = rustix::fs::statvfs(&self.dir).is_ok_and(|volume| {
+                let usual = (volume.f_blocks.saturating_mul(volume.f_frsize) / 40).min(MAX_RESERVE);
+                let free = volume.f_bavail.saturating_mul(volume.f_frsize);
+                free < self.reserve_bytes.unwrap_or(usual)
+            });
         }
         self.is_low
     }

@@ -240,3 +240,7 @@ impl Iterator for Pairs<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "snapshot_test.rs"]
+mod tests;

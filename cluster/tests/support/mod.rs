@@ -1,5 +1,6 @@
 //! Short ways to what the tests of this crate need.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -44,12 +44,12 @@ impl Stamp {
     }
 
     /// Whether the last change is long enough ago for the next one to show.
-    fn is_settled(&self) -> bool {
+    fn is_settled(&self, now: SystemTime) -> bool {
         let (Ok(secs), Ok(nanos)) = (u64::try_from(self.changed.0), u32::try_from(self.changed.1)) else {
             return false;
         };
         let changed = SystemTime::UNIX_EPOCH + Duration::new(secs, nanos);
-        SystemTime::now().duration_since(changed).is_ok_and(|age| age > TICK)
+        now.duration_since(changed).is_ok_and(|age| age > TICK)
     }
 }
 
@@ -92,7 +92,7 @@ impl Knowledge {
 
     /// Remembers that a window was right at `now`. `before` and `after`: the file's state around the read.
     pub(crate) fn remember(&self, before: Stamp, after: Stamp, window: usize, now: Duration) {
-        if before != after || !before.is_settled() {
+        if before != after || !before.is_settled(SystemTime::now()) {
             return;
         }
         let mut checked = self.checked();
@@ -193,13 +193,22 @@ mod tests {
     }
 
     #[test]
-    fn a_check_during_or_just_after_a_change_is_not_remembered() {
-        let (then, just_now, future) = (stamp(10), stamp(0), stamp(-1000));
-        for (before, after) in [(then, just_now), (just_now, just_now), (future, future)] {
+    fn a_check_during_a_change_is_not_remembered() {
+        let (then, changed, future) = (stamp(10), stamp(5), stamp(-1000));
+        for (before, after) in [(then, changed), (future, future)] {
             let known = knowledge(before);
             known.remember(before, after, 0, NOW);
             assert!(!known.is_fresh(before, 0..1, NOW) && !known.is_fresh(after, 0..1, NOW));
         }
+    }
+
+    #[test]
+    fn a_change_settles_after_a_tick() {
+        let stamp = Stamp { changed: (1000, 0), ..stamp(0) };
+        let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+        assert!(!stamp.is_settled(at(999_000)));
+        assert!(!stamp.is_settled(at(1_000_020)));
+        assert!(stamp.is_settled(at(1_000_021)));
     }
 
     #[test]

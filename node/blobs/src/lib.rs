@@ -6,7 +6,7 @@
 //! allowed to anybody, so it deletes only what it is told to; never talks to the network; never serves an unchecked byte.
 //!
 //! The words: a *copy* is one file of a digest with one *generation*, the id of the upload it came from. A copy that
-//! no record names yet is *staged*. Rules R1–R7 and promises 9–15 are those of docs/consistency.md.
+//! no record names yet is *staged*. Rules R1–R7 and promises 9–15 are those of the consistency specification.
 
 mod clock;
 mod copy;

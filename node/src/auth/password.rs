@@ -1,10 +1,14 @@
 //! Passwords: argon2id hashes, checked at most two at a time, and not twice for the same words.
+//!
+//! Checks borrow their memory from a pool: what an allocator gets back in pieces of 19 MiB from many
+//! threads it may keep for ever. Permit and memory move into the check, so that clients that give up
+//! do not make room for more checks than there may be.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{Output, PasswordHash, PasswordHasher, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use lru::LruCache;
 use proto::identity::Principal;
 use ring::hmac;
@@ -34,16 +38,29 @@ fn argon2() -> Result<Argon2<'static>, argon2::password_hash::Error> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-fn matches(password: &Secret, stored: &str) -> bool {
-    let parsed = PasswordHash::new(stored);
-    parsed.is_ok_and(|hash| Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
+/// Whether `password` gives the hash `stored`. `None` for a hash that is no argon2id.
+fn matches(password: &Secret, stored: &str, memory: &mut Vec<Block>) -> Option<bool> {
+    let stored = PasswordHash::new(stored).ok()?;
+    let params = Params::try_from(&stored).ok()?;
+    let (salt, wanted) = (stored.salt?, stored.hash?);
+    let mut salt_bytes = [0; 64];
+    let salt = salt.decode_b64(&mut salt_bytes).ok()?;
+    memory.resize(params.block_count().max(memory.len()), Block::default());
+    let mut found = vec![0; wanted.as_bytes().len()];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut found, memory)
+        .ok()?;
+    // Compared in constant time.
+    Some(Output::new(&found).ok()? == wanted)
 }
 
 /// Checks passwords.
 pub(crate) struct Passwords {
     /// The only user there is.
     pub(crate) root: Principal,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+    /// Memory of checks that are over.
+    memory: Arc<Mutex<Vec<Vec<Block>>>>,
     /// Keyed hash of user, password and stored hash of what was accepted.
     accepted: Mutex<LruCache<[u8; 32], ()>>,
     key: hmac::Key,
@@ -60,7 +77,8 @@ impl Passwords {
         let nobody = hash(&Secret::new(String::from("nobody"))).unwrap_or_default().into();
         Self {
             root,
-            permits: Semaphore::new(CHECKS_AT_ONCE),
+            permits: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
+            memory: Arc::default(),
             accepted: Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN))),
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             nobody,
@@ -81,10 +99,18 @@ impl Passwords {
         password: &Secret,
         stored: Option<String>,
     ) -> Option<Principal> {
-        let _permit = self.permits.acquire().await.ok()?;
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
         let against = stored.clone().unwrap_or_else(|| self.nobody.to_string());
-        let words = password.clone();
-        let fits = tokio::task::spawn_blocking(move || matches(&words, &against)).await.unwrap_or(false);
+        let (words, pool) = (password.clone(), self.memory.clone());
+        let check = move || {
+            let take = || pool.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = take().pop().unwrap_or_default();
+            let fits = matches(&words, &against, &mut memory).unwrap_or(false);
+            take().push(memory);
+            drop(permit);
+            fits
+        };
+        let fits = tokio::task::spawn_blocking(check).await.unwrap_or(false);
         let stored = stored.filter(|_| fits)?;
         let tag = self.tag(user, password, &stored);
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).put(tag, ());

@@ -1,5 +1,7 @@
 //! Writing: committing uploaded blobs, mounting, and storing manifests.
 
+use std::collections::BTreeMap;
+
 use blobs::Upload;
 use cluster_core::command::{Command, CommitBlob, Condition, MountBlob, PutManifest, Response};
 use cluster_core::key::RepositoryId;
@@ -104,7 +106,7 @@ impl Registry {
             children: put.manifest.children.iter().map(|child| child.digest).collect(),
             subject: put.manifest.subject,
             artifact_type: put.manifest.artifact_type,
-            annotations: put.manifest.annotations,
+            annotations: if put.manifest.subject.is_some() { put.manifest.annotations } else { BTreeMap::new() },
             tags: put.tags,
             condition: put.condition,
         }));

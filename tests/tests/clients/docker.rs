@@ -82,10 +82,12 @@ fn docker_pulls_by_digest_from_an_index_and_not_after_a_delete() {
     let layout = Layout::write(&sandbox.path("layout"), Entry::Index);
     let _docker = Docker::start(&sandbox);
     log_in(&sandbox);
-    // docker's login serves crane too.
-    sandbox.run("crane", &["push", "--index", &layout.path(), &sandbox.at("team/multi:list")]);
-    sandbox.run("docker", &["pull", &sandbox.at("team/multi:list")]);
-    assert_eq!(sandbox.run("docker", &["run", "--rm", "--network", "none", &sandbox.at("team/multi:list")]), GREETING);
+    let image = sandbox.at("team/multi:list");
+    // docker's login serves oras too.
+    let local = format!("{}:multi", layout.path());
+    sandbox.run("oras", &["cp", "--from-oci-layout", "--to-plain-http", &local, &image]);
+    sandbox.run("docker", &["pull", &image]);
+    assert_eq!(sandbox.run("docker", &["run", "--rm", "--network", "none", &image]), GREETING);
     let by_digest = sandbox.at(&format!("team/multi@{}", layout.image));
     sandbox.run("docker", &["pull", &by_digest]);
 

@@ -6,9 +6,13 @@ use shoal_tests::sandbox::Sandbox;
 
 use crate::{setup, stranger};
 
+fn disable_tls(sandbox: &Sandbox) {
+    // Without the check, which has no credentials yet.
+    sandbox.run("regctl", &["registry", "set", "--skip-check", "--tls", "disabled", sandbox.host()]);
+}
+
 fn log_in(sandbox: &Sandbox) {
-    // It tries to ping without credentials, warns, and stores the setting.
-    sandbox.run("regctl", &["registry", "set", "--tls", "disabled", sandbox.host()]);
+    disable_tls(sandbox);
     let arguments = ["registry", "login", sandbox.host(), "-u", sandbox.user(), "--pass-stdin"];
     sandbox.log_in("regctl", &arguments).assert_success();
 }
@@ -91,7 +95,7 @@ fn regctl_lists_an_artifact_of_its_subject() {
 fn regctl_with_a_wrong_password_is_refused() {
     let (server, _) = setup();
     let stranger = stranger(&server);
-    stranger.run("regctl", &["registry", "set", "--tls", "disabled", stranger.host()]);
+    disable_tls(&stranger);
     let arguments = ["registry", "login", stranger.host(), "-u", stranger.user(), "--pass-stdin"];
     let said = stranger.log_in("regctl", &arguments).assert_failure().said();
     assert!(said.contains("unauthorized"), "{said}");

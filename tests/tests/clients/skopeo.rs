@@ -1,6 +1,6 @@
 //! skopeo: copies between layouts and the registry, compression on the way, deletes.
 
-use shoal_tests::layout::{Entry, Layout};
+use shoal_tests::layout::{Compression, Entry, Layout};
 use shoal_tests::sandbox::Sandbox;
 
 use crate::{setup, stranger};
@@ -41,7 +41,7 @@ fn skopeo_copies_an_index_there_and_back_unchanged() {
 fn skopeo_pushes_zstd_layers_and_gets_them_back() {
     let (server, sandbox) = setup();
     log_in(&sandbox);
-    let layout = Layout::write(&sandbox.path("layout"), Entry::Image);
+    let layout = Layout::write_with(&sandbox.path("layout"), Entry::Image, Compression::Plain);
     let image = format!("docker://{}", sandbox.at("sk/zstd:v1"));
     let local = format!("oci:{}:one", layout.path());
     copy(&sandbox, &["--dest-compress-format", "zstd", "--format", "oci"], &local, &image);

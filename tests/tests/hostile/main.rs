@@ -10,6 +10,7 @@ mod digests;
 mod documents;
 mod http2;
 mod listing;
+mod logs;
 mod manifests;
 mod messages;
 mod names;
@@ -24,17 +25,19 @@ use std::sync::OnceLock;
 use shoal_tests::content::sha256;
 use shoal_tests::http::Client;
 use shoal_tests::registry::fresh_repository;
-use shoal_tests::{Server, ServerOptions};
+use shoal_tests::{Server, ServerOptions, shared};
 
 /// The node that tests share which leave nothing behind.
 fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(own_server)
+    static SERVER: OnceLock<&Server> = OnceLock::new();
+    SERVER.get_or_init(|| shared::start(ServerOptions::default()))
 }
 
-/// A node for one test: for limits, figures and damage.
+/// A node for one test: for limits, figures and damage. Its first login, which costs memory, is done.
 fn own_server() -> Server {
-    Server::start(ServerOptions::default())
+    let server = Server::start(ServerOptions::default());
+    server.root().get("/v2/").send().assert_status(200);
+    server
 }
 
 /// A client of the shared node with root's password.

@@ -299,10 +299,9 @@ fn readers_that_take_nothing_hold_little_and_are_cut() {
     // Deleting does not wait for them.
     client.delete(format!("/v2/{repository}/blobs/{digest}")).send().assert_status(202);
     wait_until("readers that take nothing are cut", Duration::from_secs(50), || server.sockets() < count / 4);
-    let cut = readers.iter_mut().filter(|reader| {
-        let left = (*reader).stream().try_clone().expect("a handle");
-        Connection::over(left).read_until_closed(Duration::from_secs(2)).is_none_or(|bytes| bytes.len() < (32 << 20))
-    });
-    assert_eq!(cut.count(), count, "some got everything");
+    for reader in &mut readers {
+        let left = reader.read_until_closed(Duration::from_secs(5)).expect("cut");
+        assert!(left.len() < (32 << 20), "it got everything");
+    }
     assert_serves(&client);
 }

@@ -20,12 +20,12 @@ mod warnings;
 use std::sync::OnceLock;
 
 use shoal_tests::http::Client;
-use shoal_tests::{Server, ServerOptions};
+use shoal_tests::{Server, ServerOptions, shared};
 
 /// The node that these tests share.
 fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| Server::start(ServerOptions::default()))
+    static SERVER: OnceLock<&Server> = OnceLock::new();
+    SERVER.get_or_init(|| shared::start(ServerOptions::default()))
 }
 
 /// A client with root's password.

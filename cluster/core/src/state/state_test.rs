@@ -1,5 +1,5 @@
 //! What each command does, and what must hold after any sequence of them (I12, I13, I15 of the
-//! consistency specification).
+//! consistency specification). One file, since all of it goes through `run_at`, which recounts every time.
 
 use std::collections::BTreeMap;
 

@@ -44,7 +44,7 @@ pub(super) async fn read(
         describe(&mut response, &digest);
         return Ok(response);
     }
-    let selection = match exchange.header(header::RANGE) {
+    let selection = match exchange.header(header::RANGE)? {
         Some(range) if conditions::range_applies(&exchange.parts.headers, &digest) => {
             Selection::parse(range, copy.size)
         }
@@ -66,6 +66,8 @@ fn describe(response: &mut Response, digest: &Digest) {
     reply::set(response, reply::CONTENT_DIGEST, &digest.to_string());
     reply::set(response, header::ETAG, &conditions::etag(digest));
     let headers = response.headers_mut();
+    // A browser must not take what somebody pushed for a page of ours (XU17).
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let forever = HeaderValue::from_static("private, max-age=31536000, immutable");
     headers.insert(header::CACHE_CONTROL, forever);

@@ -16,7 +16,8 @@ pub(super) fn etag(digest: &Digest) -> String {
 
 /// Whether the client has `digest` already: `If-None-Match`, compared weakly, quoted or not.
 pub(super) fn not_modified(headers: &HeaderMap, digest: &Digest) -> bool {
-    tags(headers, header::IF_NONE_MATCH).any(|tag| tag == "*" || tag.parse() == Ok(*digest))
+    let same = |tag: &str| tag == "*" || opaque(tag).parse() == Ok(*digest);
+    tags(headers, header::IF_NONE_MATCH).any(|tag| same(tag.strip_prefix("W/").unwrap_or(tag)))
 }
 
 /// Whether a `Range` holds under `If-Range`: none, or exactly this content.
@@ -41,8 +42,8 @@ pub(super) fn write_condition(headers: &HeaderMap) -> Result<Option<Condition>, 
             if tags(headers, header::IF_MATCH).any(|tag| tag == "*") {
                 return Ok(Some(Condition::IfMatchAny));
             }
-            // A tag that is no digest matches nothing; with none left the condition cannot hold.
-            let digests = tags(headers, header::IF_MATCH).filter_map(|tag| tag.parse().ok()).collect();
+            // A tag that is weak or no digest matches nothing; with none left the condition cannot hold.
+            let digests = tags(headers, header::IF_MATCH).filter_map(|tag| opaque(tag).parse().ok()).collect();
             Ok(Some(Condition::IfMatch(digests)))
         }
         (false, true) => {
@@ -55,14 +56,15 @@ pub(super) fn write_condition(headers: &HeaderMap) -> Result<Option<Condition>, 
     }
 }
 
-/// The entity tags of a header, without quotes and weakness marks.
+/// The entity tags of a header, as they stand there.
 fn tags(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(|tag| {
-        let tag = tag.trim();
-        let tag = tag.strip_prefix("W/").unwrap_or(tag);
-        tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag)
-    })
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// What a tag says, with its quotes or, as some clients send it, without.
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag)
 }
 
 #[cfg(test)]
@@ -98,6 +100,8 @@ mod tests {
         assert_eq!(read(header::IF_MATCH, "*"), Some(Condition::IfMatchAny));
         assert_eq!(read(header::IF_MATCH, &etag(&digest)), Some(Condition::IfMatch(vec![digest])));
         assert_eq!(read(header::IF_MATCH, "\"garbage\""), Some(Condition::IfMatch(Vec::new())));
+        let weak = format!("W/{}", etag(&digest));
+        assert_eq!(read(header::IF_MATCH, &weak), Some(Condition::IfMatch(Vec::new())));
         assert_eq!(read(header::IF_NONE_MATCH, "*"), Some(Condition::IfNoneMatchAny));
         assert!(write_condition(&headers(header::IF_NONE_MATCH, "\"a\"")).is_err());
         assert!(write_condition(&headers(header::IF_MATCH, &"\"a\",".repeat(300))).is_err());

@@ -66,7 +66,7 @@ pub(super) async fn put(
     let (tags, multi) = tags(exchange, &reference)?;
     let condition = conditions::write_condition(&exchange.parts.headers)?;
     let content = content(exchange, body).await?;
-    let manifest = Manifest::parse(exchange.header(header::CONTENT_TYPE), &content)?;
+    let manifest = Manifest::parse(exchange.header(header::CONTENT_TYPE)?, &content)?;
     let digest = match reference {
         Reference::Digest(named) => {
             let found = Digest::of(named.algorithm(), &content);
@@ -88,7 +88,9 @@ pub(super) async fn put(
         reply::set(&mut response, OCI_SUBJECT, &subject.to_string());
     }
     if multi {
-        tags.iter().for_each(|tag| reply::set(&mut response, OCI_TAG, tag.as_str()));
+        // One list: a header for each would be more than some clients take.
+        let list: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+        reply::set(&mut response, OCI_TAG, &list.join(", "));
     }
     oddities.iter().for_each(|oddity| warn(&mut response, oddity));
     Ok(response)
@@ -127,7 +129,7 @@ async fn content(exchange: &Exchange<'_>, body: Body) -> Result<bytes::Bytes, Oc
         )
         .status(StatusCode::PAYLOAD_TOO_LARGE)
     };
-    let announced = exchange.header(header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
+    let announced = exchange.header(header::CONTENT_LENGTH)?.and_then(|text| text.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_MANIFEST_BYTES as u64) {
         return Err(too_large());
     }

@@ -72,9 +72,19 @@ impl Exchange<'_> {
         Query::parse(self.parts.uri.query())
     }
 
-    /// The value of a header, if it is text.
-    fn header(&self, name: header::HeaderName) -> Option<&str> {
-        self.parts.headers.get(name)?.to_str().ok()
+    /// The value of a header that decides something: given twice, or not readable, it cannot be obeyed and
+    /// must not be passed over.
+    fn header(&self, name: header::HeaderName) -> Result<Option<&str>, OciError> {
+        let mut values = self.parts.headers.get_all(&name).iter();
+        let unclear = || {
+            let message = format!("the header {name} is not one readable value");
+            OciError::new(Code::Unsupported, message).status(StatusCode::BAD_REQUEST)
+        };
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => value.to_str().map(Some).map_err(|_| unclear()),
+            (Some(_), Some(_)) => Err(unclear()),
+        }
     }
 
     fn is_head(&self) -> bool {

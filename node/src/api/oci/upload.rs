@@ -88,7 +88,7 @@ async fn take_whole(
 ) -> Result<Response, OciError> {
     let (registry, repository) = (&exchange.api.registry, exchange.repository(name));
     let upload = registry.blobs.start_upload(owner(exchange, name), digest.algorithm()).await?;
-    let appended = upload.append(Some(0), content_length(exchange), timed(body)).await;
+    let appended = upload.append(Some(0), content_length(exchange)?, timed(body)).await;
     count(exchange, upload.offset());
     if let Err(error) = appended {
         // Nobody was told of this session, so nobody can go on with it.
@@ -137,9 +137,9 @@ async fn append(
     body: Body,
 ) -> Result<(), OciError> {
     refuse_encoding(exchange)?;
-    let length = content_length(exchange);
+    let length = content_length(exchange)?;
     let range =
-        match exchange.header(header::CONTENT_RANGE) {
+        match exchange.header(header::CONTENT_RANGE)? {
             Some(text) => Some(text.parse::<ChunkRange>().map_err(|error| {
                 located(OciError::new(Code::RangeInvalid, error.to_string()), name, upload)
             })?),
@@ -204,8 +204,9 @@ fn invalid_digest(error: DigestError) -> OciError {
     OciError::new(Code::DigestInvalid, error.to_string())
 }
 
-fn content_length(exchange: &Exchange<'_>) -> Option<u64> {
-    exchange.header(header::CONTENT_LENGTH)?.parse().ok()
+/// hyper has refused lengths that are no numbers.
+fn content_length(exchange: &Exchange<'_>) -> Result<Option<u64>, OciError> {
+    Ok(exchange.header(header::CONTENT_LENGTH)?.and_then(|text| text.parse().ok()))
 }
 
 fn count(exchange: &Exchange<'_>, bytes: u64) {
@@ -252,7 +253,7 @@ fn interrupted(error: BlobError) -> OciError {
 
 /// Content is stored as it is named by its digest: an encoding on top would be a second name (XU11).
 pub(super) fn refuse_encoding(exchange: &Exchange<'_>) -> Result<(), OciError> {
-    match exchange.header(header::CONTENT_ENCODING) {
+    match exchange.header(header::CONTENT_ENCODING)? {
         None | Some("identity" | "") => Ok(()),
         Some(_) => Err(OciError::new(
             Code::Unsupported,

@@ -1,0 +1,152 @@
+//! E9: bytes of stored blobs change, through the file and beneath the file system. No wrong byte leaves the node;
+//! the blob counts as missing until it is pushed again, which heals it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use shoal_tests::content::unique_bytes;
+use shoal_tests::http::Client;
+use shoal_tests::journal::random;
+use shoal_tests::raw::Answer;
+
+use crate::kill::tail;
+use crate::node::Place;
+use crate::volume::{Kind, Volume, flip};
+use crate::{alone, report, size};
+
+const REPOSITORY: &str = "damaged/blobs";
+/// Parts of a blob that are asked for one by one.
+const RANGES: usize = 4;
+/// Bytes that tell where a file begins in the image.
+const START: usize = 64;
+
+/// One blob, and what became of it.
+struct Blob {
+    content: Vec<u8>,
+    digest: String,
+    file: PathBuf,
+    /// Read before it was changed, so that the node had checked it.
+    was_read: bool,
+}
+
+/// What the answers were.
+#[derive(Default)]
+struct Answers {
+    whole: usize,
+    cut: usize,
+    unavailable: usize,
+    missing: usize,
+}
+
+#[test]
+fn no_changed_byte_of_a_blob_leaves_the_node_and_a_push_heals_it() {
+    let _alone = alone();
+    let count = size(20, 1000);
+    let volume = Volume::new(Kind::Ext4, 4096);
+    let place = Place::at(&volume.path().join("data"));
+    let (node, root) = (place.start(), place.root());
+    let blobs: Vec<Blob> = (0..count).map(|number| store(&place, &root, number)).collect();
+    for (number, blob) in blobs.iter().enumerate() {
+        let offset = (random() as usize) % blob.content.len();
+        if number.is_multiple_of(2) {
+            flip(&blob.file, offset as u64);
+        } else {
+            volume.flip_beneath(&blob.file, &blob.content[..START], offset);
+        }
+        assert_ne!(fs::read(&blob.file).expect("the blob's file"), blob.content, "the change did not arrive");
+    }
+    let mut answers = Answers::default();
+    for blob in &blobs {
+        pull(&root, blob, &mut answers);
+        assert_gone(&root, blob);
+    }
+    assert!(answers.unavailable > 0, "no change was noticed");
+    // A restart forgets nothing of it.
+    node.kill();
+    let node = place.start();
+    for blob in &blobs {
+        assert_gone(&root, blob);
+        assert_eq!(root.push_blob(REPOSITORY, &blob.content), blob.digest);
+        let healed = root.get(target(blob)).send();
+        healed.assert_status(200);
+        assert!(healed.body == blob.content, "the healed blob is another one");
+    }
+    let read = blobs.iter().filter(|blob| blob.was_read).count();
+    report("E9", &format!(
+        "{count} changed bytes ({} beneath the file system, {read} in blobs checked before): 0 wrong bytes sent; {} answers 503, {} cut, {} whole (other parts), {} missing; all healed by a push",
+        count / 2, answers.unavailable, answers.cut, answers.whole, answers.missing,
+    ));
+    assert_eq!(answers.missing, 0, "connections ended without an answer; 503 is promised");
+    assert!(!node.log().contains("panicked"), "{}", tail(&node));
+}
+
+/// Pushes a blob of 10 KiB to 3 MiB, and reads it where a flip through the file follows: those must be noticed
+/// by the file's time stamps alone.
+fn store(place: &Place, root: &Client, number: usize) -> Blob {
+    let content = unique_bytes(10 << 10 | (random() as usize) % (3 << 20));
+    let digest = root.push_blob(REPOSITORY, &content);
+    let was_read = number.is_multiple_of(4);
+    let file = file_of(&place.data, &digest);
+    let blob = Blob { content, digest, file, was_read };
+    if was_read {
+        root.get(target(&blob)).send().assert_status(200);
+    }
+    blob
+}
+
+/// The only file of a blob.
+fn file_of(data: &Path, digest: &str) -> PathBuf {
+    let hex = digest.trim_start_matches("sha256:");
+    let shard = data.join("blobs/blobs/sha256").join(&hex[..2]);
+    let is_copy = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with(hex) && !name.ends_with(".pieces")
+    };
+    let found: Vec<PathBuf> = fs::read_dir(shard).expect("the shard").flatten().map(|entry| entry.path()).filter(is_copy).collect();
+    match found.as_slice() {
+        [one] => one.clone(),
+        other => panic!("{digest} has the files {other:?}"),
+    }
+}
+
+fn target(blob: &Blob) -> String {
+    format!("/v2/{REPOSITORY}/blobs/{}", blob.digest)
+}
+
+/// All of the blob in parts and at once, in an order by chance.
+fn pull(root: &Client, blob: &Blob, answers: &mut Answers) {
+    let whole_first = random().is_multiple_of(2);
+    if whole_first {
+        judge(root.get(target(blob)).try_send(), &blob.content, 200, answers);
+    }
+    let part = blob.content.len().div_ceil(RANGES);
+    for (number, expected) in blob.content.chunks(part).enumerate() {
+        let first = number * part;
+        let range = format!("bytes={first}-{}", first + expected.len() - 1);
+        judge(root.get(target(blob)).header("Range", range).try_send(), expected, 206, answers);
+    }
+    judge(root.get(target(blob)).try_send(), &blob.content, 200, answers);
+}
+
+fn judge(answer: io::Result<Answer>, expected: &[u8], status: u16, answers: &mut Answers) {
+    let Ok(answer) = answer else {
+        answers.missing += 1;
+        return;
+    };
+    if answer.status == status {
+        // A reply that cannot go on is cut; what came before is right.
+        assert!(expected.starts_with(&answer.body), "wrong bytes left the node");
+        assert!(answer.complete == (answer.body.len() == expected.len()), "a cut answer that looks whole");
+        if answer.complete { answers.whole += 1 } else { answers.cut += 1 }
+    } else {
+        answer.assert_refused(&[503]);
+        answers.unavailable += 1;
+    }
+}
+
+/// Everybody who asks learns that the blob is not there, so that the next push brings it.
+fn assert_gone(root: &Client, blob: &Blob) {
+    root.get(target(blob)).send().assert_refused(&[503]);
+    root.head(target(blob)).send().assert_bodyless(404);
+}
