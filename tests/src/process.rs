@@ -17,6 +17,11 @@ use crate::wait::try_wait_for;
 /// Lines of a log that a failure shows.
 const TAIL_LINES: usize = 60;
 
+/// Waits for the end of its standard input, then ends process $1 and removes folder $2, if there is one. First
+/// SIGTERM: some daemons have mounts and children to take down.
+const WATCHDOG: &str = "read x; kill $1; for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 $1 || break; sleep 0.5; done; \
+                        kill -9 $1; [ -z \"$2\" ] || rm -rf -- \"$2\"";
+
 /// A running daemon. Dropping it kills it; so does the end of the test process, however that ends.
 #[derive(Debug)]
 pub struct Daemon {
@@ -33,15 +38,26 @@ impl Daemon {
     /// # Errors
     /// Those of opening the files and of starting the program.
     pub fn spawn(command: &mut Command, output: &Path, log: &Path) -> anyhow::Result<Self> {
+        Self::spawn_in(command, output, log, None)
+    }
+
+    /// As [`Daemon::spawn`]; should the test process end without dropping it, `folder` is removed too.
+    ///
+    /// # Errors
+    /// Those of [`Daemon::spawn`].
+    pub fn spawn_in(
+        command: &mut Command,
+        output: &Path,
+        log: &Path,
+        folder: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let program = command.get_program().to_owned();
         let (output, errors) = (append_to(output)?, append_to(log)?);
         let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
         let child = child.with_context(|| format!("starting {}", program.display()))?;
-        // SIGTERM first: some daemons have mounts and children to take down.
-        let id = child.id();
-        let script = format!("read x; kill {id} && sleep 5; kill -9 {id}");
         let mut watchdog = Command::new("sh");
-        watchdog.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        watchdog.args(["-c", WATCHDOG, "watchdog", &child.id().to_string()]).args(folder);
+        watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let watchdog = watchdog.spawn().context("starting a shell")?;
         Ok(Self { child, watchdog, log: log.to_owned() })
     }

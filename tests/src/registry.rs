@@ -8,6 +8,11 @@ use crate::raw::Answer;
 const INSIDE: [&str; 8] =
     ["panicked", ".rs:", "RUST_BACKTRACE", "/tmp/", "/root/", "thread '", "os error", "No such file"];
 
+/// Whether rows run in the numbers of the specification: `SHOAL_TEST_FULL=1`.
+pub fn is_full_run() -> bool {
+    std::env::var_os("SHOAL_TEST_FULL").is_some_and(|value| value == "1")
+}
+
 /// An image as a test pushed it.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -92,6 +97,21 @@ impl Client {
         self.push_blobs_of(&image);
         self.put_image(repository, tag, &image.manifest);
         image
+    }
+
+    /// Pushes and pulls an image: the node still works.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn assert_serves(&self) {
+        let repository = fresh_repository("alive");
+        let image = self.push_image(&repository, "v1");
+        let manifest = self.get(format!("/v2/{repository}/manifests/v1")).send();
+        manifest.assert_status(200);
+        assert_eq!(manifest.body, image.manifest);
+        let layer = self.get(format!("/v2/{repository}/blobs/{}", sha256(&image.layer))).send();
+        layer.assert_status(200);
+        assert_eq!(layer.body, image.layer);
     }
 
     /// The names in `tags/list`, first page.

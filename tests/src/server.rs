@@ -197,7 +197,8 @@ impl Drop for Server {
 fn launch(options: &ServerOptions, listen: &str, directory: &Path) -> anyhow::Result<(Daemon, String)> {
     let (output, log) = (directory.join("output"), directory.join("log"));
     let printed_before = fs::read(&output).map_or(0, |bytes| bytes.len());
-    let mut daemon = Daemon::spawn(&mut command(options, listen, directory), &output, &log)?;
+    let mut daemon =
+        Daemon::spawn_in(&mut command(options, listen, directory), &output, &log, Some(directory))?;
     let mut host = None;
     let ready = try_wait_for("shoal to be ready", PATIENCE, || {
         if let Ok(Some(status)) = daemon.ended() {

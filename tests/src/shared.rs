@@ -16,7 +16,8 @@ pub fn start(options: ServerOptions) -> &'static Server {
     let mut shell = Command::new("sh");
     shell.args(["-c", "read line; kill -9 \"$1\"; rm -rf \"$2\"", "watchdog"]);
     shell.arg(server.pid().to_string()).arg(server.data_dir().parent().expect("a directory above"));
-    let watchdog = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
+    let watchdog =
+        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
     // Keeps our end of the pipe open.
     std::mem::forget(watchdog);
     server

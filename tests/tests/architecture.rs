@@ -69,3 +69,40 @@ fn the_engine_of_the_metadata_is_named_in_one_file() {
         .collect();
     assert_eq!(naming.len(), 1, "{naming:?}");
 }
+
+/// Packages of the whole tree, as Cargo sees them.
+fn packages() -> Vec<serde_json::Value> {
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).expect("JSON");
+    metadata["packages"].as_array().expect("a list").clone()
+}
+
+/// Whether an SPDX expression can be met with the licences of `allowed`; brackets only ever group
+/// alternatives in the expressions that are in use.
+fn is_allowed(expression: &str, allowed: &[&str]) -> bool {
+    let plain = expression.replace(['(', ')'], " ").replace('/', " OR ");
+    let all = |part: &str| part.split(" AND ").all(|licence| allowed.contains(&licence.trim()));
+    plain.split(" OR ").any(all)
+}
+
+#[test]
+fn every_dependency_has_a_licence_of_the_list_and_comes_from_the_registry() {
+    let deny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deny.toml");
+    let deny: toml::Table = fs::read_to_string(deny).expect("readable").parse().expect("TOML");
+    let allowed = deny["licenses"]["allow"].as_array().expect("a list");
+    let allowed: Vec<&str> = allowed.iter().filter_map(toml::Value::as_str).collect();
+    let mut wrong = Vec::new();
+    for package in packages() {
+        let name = package["name"].as_str().expect("a name");
+        let licence = package["license"].as_str().unwrap_or_default();
+        let source = package["source"].as_str();
+        if !is_allowed(licence, &allowed) || source.is_some_and(|source| !source.starts_with("registry+")) {
+            wrong.push(format!("{name}: {licence:?} from {source:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

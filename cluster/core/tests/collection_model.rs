@@ -173,11 +173,12 @@ fn bits(set: u8) -> impl Iterator<Item = u8> {
 fn facts(view: &MemoryView, clients: u8) -> Facts {
     let record = state::blob::blob(view, &blob()).unwrap();
     let now = state::log_time(view).unwrap();
-    let is_stored = |client: &u8| {
-        state::manifest::manifest(view, &repository(), &manifest(*client)).unwrap().is_some()
-    };
+    let is_stored =
+        |client: &u8| state::manifest::manifest(view, &repository(), &manifest(*client)).unwrap().is_some();
     Facts {
-        record: record.as_ref().map(|record| (0..clients).find(|c| generation(*c) == record.generation).unwrap()),
+        record: record
+            .as_ref()
+            .map(|record| (0..clients).find(|c| generation(*c) == record.generation).unwrap()),
         is_linked: state::blob::link(view, &repository(), &blob()).unwrap().is_some(),
         can_be_dropped: record.is_some_and(|record| record.links == 0 && record.lease_until_ms < now),
         manifests: (0..clients).filter(is_stored).map(bit).sum(),
@@ -268,7 +269,8 @@ impl Model {
     fn apply(&mut self, state: &State, step: Step, began: Option<u8>) -> (u32, Response) {
         let mut view = self.views[state.view as usize].0.clone();
         let response = if (self.mutant, step) == (Mutant::NoRecheckAtDrop, Step::ApplyDrop(0)) {
-            let blobs: Vec<_> = view.iter().map(|(key, _)| key.to_vec()).filter(|key| key[0] == b'b').collect();
+            let blobs: Vec<_> =
+                view.iter().map(|(key, _)| key.to_vec()).filter(|key| key[0] == b'b').collect();
             blobs.into_iter().for_each(|key| view.delete(key));
             Response::Dropped
         } else {
@@ -301,7 +303,10 @@ impl Model {
         };
         let may_delete = state.deletes < self.size.deletes;
         may(state.ticks < self.size.ticks, Step::Tick);
-        may(facts.can_be_dropped && facts.record.is_some_and(|of| state.drops & bit(of) == 0), Step::PlanDrop);
+        may(
+            facts.can_be_dropped && facts.record.is_some_and(|of| state.drops & bit(of) == 0),
+            Step::PlanDrop,
+        );
         may(may_delete && facts.is_linked, Step::Unlink);
         bits(state.drops).for_each(|of| may(facts.record.is_some(), Step::ApplyDrop(of)));
         bits(facts.manifests).for_each(|of| may(may_delete, Step::DeleteManifest(of)));
@@ -491,7 +496,7 @@ fn no_interleaving_loses_a_blob_that_a_manifest_needs() {
 #[test]
 #[ignore = "about a minute with --release"]
 fn no_interleaving_of_a_larger_group_loses_a_blob() {
-    assert_safe(Size { ticks: 3, deletes: 3, lost_disks: 1, ..ORDINARY });
+    assert_safe(Size { ticks: 3, deletes: 2, lost_disks: 1, ..ORDINARY });
     assert_safe(Size { clients: 3, ticks: 1, deletes: 1, ..ORDINARY });
     assert_safe(Size { homes: 3, ticks: 1, deletes: 1, ..ORDINARY });
 }

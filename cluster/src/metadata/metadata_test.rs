@@ -58,7 +58,8 @@ async fn an_entry_of_a_newer_release_stops_the_node_and_is_never_skipped() {
 #[tokio::test]
 async fn a_nearly_full_volume_still_takes_deletes() {
     let dir = TempDir::new().unwrap();
-    let metadata = Metadata::open(MetadataConfig { reserve_bytes: Some(u64::MAX), ..config(&dir) }).await.unwrap();
+    let metadata =
+        Metadata::open(MetadataConfig { reserve_bytes: Some(u64::MAX), ..config(&dir) }).await.unwrap();
     assert!(matches!(metadata.propose(renew()).await, Err(ProposeError::Full)));
     let registry = proto::identity::RegistryId {
         account: "000000000001".parse().unwrap(),

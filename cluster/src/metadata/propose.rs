@@ -23,6 +23,8 @@ const MAX_COMMANDS: usize = 256;
 const MAX_BYTES: usize = 10 << 20;
 /// Most bytes of commands that wait, in KiB.
 const WAITING_KIB: u32 = 64 << 10;
+/// One entry is applied while the next one is synced.
+const WRITES_AT_ONCE: usize = 2;
 /// How long a command may wait for room and for its answer, each.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The log is cut when it has more than this.
@@ -61,8 +63,8 @@ struct Proposal {
     command: Option<Command>,
     size: usize,
     answer: oneshot::Sender<Answer>,
-    /// Room in the queue, held until the answer.
-    _room: OwnedSemaphorePermit,
+    /// Held until the answer.
+    room: OwnedSemaphorePermit,
 }
 
 /// Where commands wait.
@@ -85,7 +87,7 @@ impl Queue {
         let room = room.map_err(|_| unavailable(Unavailable::Overloaded))?;
         let room = room.map_err(|_| unavailable(Unavailable::Stopping))?;
         let (answer, answered) = oneshot::channel();
-        let proposal = Proposal { command, size, answer, _room: room };
+        let proposal = Proposal { command, size, answer, room };
         self.proposals.send(proposal).await.map_err(|_| unavailable(Unavailable::Stopping))?;
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(answer)) => answer,
@@ -128,6 +130,7 @@ impl Batcher {
     }
 
     async fn run(&mut self, waiting: &mut mpsc::Receiver<Proposal>) {
+        let mut writes = JoinSet::new();
         loop {
             let first = match self.postponed.take() {
                 Some(postponed) => postponed,
@@ -136,8 +139,14 @@ impl Batcher {
                     None => return,
                 },
             };
+            // Dropping the set at the end stops the writes; they may still take effect.
+            if writes.len() == WRITES_AT_ONCE {
+                writes.join_next().await;
+            }
             let group = self.gather(first, waiting);
-            self.write(group).await;
+            if let Some(write) = self.write(group) {
+                writes.spawn(write);
+            }
             self.cut_log().await;
         }
     }
@@ -158,43 +167,43 @@ impl Batcher {
         group
     }
 
-    /// Writes one entry and answers all of its group.
-    async fn write(&mut self, group: Vec<Proposal>) {
+    /// The write of one entry, which then answers all of its group; `None` if all were refused.
+    fn write(&mut self, group: Vec<Proposal>) -> Option<impl Future<Output = ()> + Send + use<>> {
         let Some(time_ms) = clock_ms() else {
-            return group
-                .into_iter()
-                .for_each(|proposal| reply(proposal.answer, Err(ProposeError::ClockInvalid)));
+            group.into_iter().for_each(|proposal| reply(proposal.answer, Err(ProposeError::ClockInvalid)));
+            return None;
         };
         let is_low = self.space.is_low();
         let mut commands = Vec::with_capacity(group.len());
         let mut answers = Vec::with_capacity(group.len());
-        let mut rooms = Vec::with_capacity(group.len());
-        for Proposal { command, answer, _room, .. } in group {
+        for Proposal { command, answer, room, .. } in group {
             if is_low && command.as_ref().is_some_and(adds) {
                 reply(answer, Err(ProposeError::Full));
                 continue;
             }
-            answers.push((command.is_some(), answer));
-            rooms.push(_room);
+            answers.push((command.is_some(), answer, room));
             commands.extend(command);
         }
         if answers.is_empty() {
-            return;
+            return None;
         }
         self.counters.count(commands.len());
-        let batch = EncodedBatch(Batch { time_ms, commands }.encode());
-        match self.raft.client_write(batch).await {
-            Ok(written) => {
-                let mut responses = written.data.into_iter();
-                for (has_response, answer) in answers {
-                    reply(answer, Ok(if has_response { responses.next() } else { None }));
+        let raft = self.raft.clone();
+        Some(async move {
+            let batch = EncodedBatch(Batch { time_ms, commands }.encode());
+            match raft.client_write(batch).await {
+                Ok(written) => {
+                    let mut responses = written.data.into_iter();
+                    for (has_response, answer, _room) in answers {
+                        reply(answer, Ok(if has_response { responses.next() } else { None }));
+                    }
+                }
+                Err(error) => {
+                    let error = failure(error);
+                    answers.into_iter().for_each(|(_, answer, _room)| reply(answer, Err(error.clone())));
                 }
             }
-            Err(error) => {
-                let error = failure(error);
-                answers.into_iter().for_each(|(_, answer)| reply(answer, Err(error.clone())));
-            }
-        }
+        })
     }
 
     /// Bounds the log by bytes; its settings bound it by entries. Whoever needs what is cut gets a snapshot.

@@ -104,7 +104,7 @@ async fn a_reader_of_the_old_file_does_not_quarantine_the_new_one() {
     let copy = test.put(b"content").await;
     fs::write(test.path(&copy), b"cOntent").expect("damage");
     let old = test.store.open_copy(&copy).await.expect("the length is right");
-    let staged = test.store.put(sha256(b"content"), None, body(b"content", 3)).await.expect("staged");
+    let staged = test.try_put(sha256(b"content"), None, body(b"content", 3)).await.expect("staged");
     test.store.adopt(&staged, copy.generation).await.expect("adopted");
     assert!(matches!(old.read(0, 7).await, Err(BlobError::Damaged)));
     assert_eq!(test.read(&copy).await.expect("the new file stays"), b"content");

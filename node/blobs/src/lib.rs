@@ -42,4 +42,6 @@ mod testing;
 #[cfg(test)]
 mod upload_race_test;
 #[cfg(test)]
+mod upload_restart_test;
+#[cfg(test)]
 mod upload_test;

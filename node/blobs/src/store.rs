@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::Stream;
 use proto::digest::{Algorithm, Digest};
 use proto::identity::NodeId;
 use proto::upload::UploadId;
@@ -124,18 +122,6 @@ impl BlobStore {
     /// 4096 sessions of this process. Its record may not have been committed: commit it again.
     pub fn finished(&self, id: UploadId, owner: &UploadOwner) -> Option<BlobCopy> {
         self.inner.uploads.finished(id, owner)
-    }
-
-    /// Stores a blob whose digest is known from the beginning. Dropping the future leaves nothing, or a staged copy.
-    ///
-    /// # Errors
-    /// As [`Upload::append`] and [`Upload::finish`]; nothing is kept after one.
-    pub async fn put<S, E>(&self, digest: Digest, length: Option<u64>, body: S) -> Result<BlobCopy, BlobError>
-    where
-        S: Stream<Item = Result<Bytes, E>> + Send,
-        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
-    {
-        upload::put(&self.inner, digest, length, body).await
     }
 
     /// How many sessions a principal has open.

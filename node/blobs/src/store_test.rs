@@ -147,7 +147,7 @@ async fn a_failed_fsync_ends_all_acknowledgements_but_not_reading() {
     test.store.inner().volume.pretend_failed();
     assert!(matches!(upload.finish(sha256(b"after")).await, Err(BlobError::VolumeFailed)));
     assert!(matches!(upload.append(None, None, body(b"x", 3)).await, Err(BlobError::VolumeFailed)));
-    assert!(matches!(test.store.put(sha256(b"x"), None, body(b"x", 1)).await, Err(BlobError::VolumeFailed)));
+    assert!(matches!(test.try_put(sha256(b"x"), None, body(b"x", 1)).await, Err(BlobError::VolumeFailed)));
     assert!(matches!(test.store.adopt(&copy, copy.generation).await, Err(BlobError::VolumeFailed)));
     assert!(matches!(
         test.store.start_upload(owner(), Algorithm::Sha256).await,
@@ -156,6 +156,25 @@ async fn a_failed_fsync_ends_all_acknowledgements_but_not_reading() {
     assert_eq!(test.read(&copy).await.expect("whole"), b"before");
     let test = test.reopen().await;
     test.store.upload(upload.id(), &owner()).expect("kept").finish(sha256(b"after")).await.expect("finishes");
+}
+
+#[tokio::test]
+async fn every_file_and_folder_is_synced_before_an_acknowledgement() {
+    let test = TestStore::new().await;
+    for (content, files) in [(b"small".to_vec(), 1), (content(900_000), 2)] {
+        let recorded = test.put(&content).await;
+        let fsyncs = || test.store.metrics().fsyncs.get();
+        let before = fsyncs();
+        let upload = test.start().await;
+        upload.append(None, None, body(&content, 5000)).await.expect("a part");
+        assert_eq!(fsyncs(), before, "nothing is promised yet");
+        upload.finish(sha256(&content)).await.expect("finished");
+        assert_eq!(fsyncs(), before + files + 1);
+        let staged = test.put(&content).await;
+        assert_eq!(fsyncs(), before + 2 * (files + 1));
+        test.store.adopt(&staged, recorded.generation).await.expect("adopted");
+        assert_eq!(fsyncs(), before + 2 * (files + 1) + 1);
+    }
 }
 
 #[tokio::test]

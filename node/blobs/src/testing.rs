@@ -41,7 +41,27 @@ impl TestStore {
 
     /// Stages a blob.
     pub(crate) async fn put(&self, content: &[u8]) -> BlobCopy {
-        self.store.put(sha256(content), None, body(content, 100_000)).await.expect("a blob is stored")
+        self.try_put(sha256(content), None, body(content, 100_000)).await.expect("a blob is stored")
+    }
+
+    /// A whole upload, cancelled when it fails.
+    pub(crate) async fn try_put<S, E>(
+        &self,
+        digest: Digest,
+        length: Option<u64>,
+        body: S,
+    ) -> Result<BlobCopy, crate::BlobError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    {
+        let upload = self.store.start_upload(owner(), digest.algorithm()).await?;
+        let appended = upload.append(Some(0), length, body).await;
+        if appended.is_err() {
+            upload.cancel();
+        }
+        appended?;
+        upload.finish(digest).await
     }
 
     pub(crate) fn path(&self, copy: &BlobCopy) -> PathBuf {

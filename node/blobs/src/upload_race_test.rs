@@ -153,19 +153,3 @@ async fn a_dropped_finish_is_found_again_as_finished() {
     let copy = test.store.finished(upload.id(), &owner()).expect("the work went on");
     assert_eq!(test.read(&copy).await.expect("whole"), b"content");
 }
-
-#[tokio::test]
-async fn a_dropped_one_shot_upload_leaves_nothing() {
-    let test = TestStore::new().await;
-    let (sender, receiver) = unbounded::<io::Result<Bytes>>();
-    let store = test.store.clone();
-    let putting = tokio::spawn(async move { store.put(sha256(b""), None, receiver).await });
-    sender.unbounded_send(Ok(Bytes::from(content(600_000)))).expect("the put listens");
-    while test.names("uploads").is_empty() {
-        tokio::task::yield_now().await;
-    }
-    putting.abort();
-    _ = putting.await;
-    test.settle().await;
-    assert!(test.names("uploads").is_empty());
-}

@@ -70,7 +70,9 @@ impl Identity {
             access::decide(&request, facts)
         };
         match decision(&self.principal) {
-            Decision::Allow(_) if action == Action::Connect || self.granted(action, resource) => Verdict::Allowed,
+            Decision::Allow(_) if action == Action::Connect || self.granted(action, resource) => {
+                Verdict::Allowed
+            }
             Decision::Allow(_) if decision(&Principal::Anonymous).is_allowed() => Verdict::Allowed,
             Decision::Allow(_) => Verdict::InsufficientScope,
             Decision::Deny(DenyReason::NotAuthenticated) => Verdict::LoginNeeded,

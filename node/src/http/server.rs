@@ -170,8 +170,11 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             }
         }
     };
-    if result.is_err() {
+    if let Err(error) = &result {
         shared.metrics.failed.inc();
+        if is_timeout(error) {
+            return;
+        }
     }
     linger(connection.into_parts().io.into_inner()).await;
 }
@@ -222,6 +225,12 @@ async fn call(
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(known);
     router.call(request).await
+}
+
+/// Whether a deadline of [`GuardedStream`] ended the connection.
+fn is_timeout(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// Ends a connection so that the client can read the last answer.

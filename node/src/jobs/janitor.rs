@@ -75,6 +75,17 @@ impl Janitor {
             }
         }
         self.unnamed = seen;
+        self.forget_damage().await
+    }
+
+    /// Frees quarantined copies that no record names any more.
+    async fn forget_damage(&self) -> Result<(), RegistryError> {
+        for (digest, generation) in self.blobs.damaged() {
+            let record = state::blob::blob(&self.metadata.local()?, &digest)?;
+            if record.is_none_or(|record| record.generation != generation) {
+                self.blobs.remove(&digest, generation).await?;
+            }
+        }
         Ok(())
     }
 

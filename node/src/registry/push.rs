@@ -106,7 +106,11 @@ impl Registry {
             children: put.manifest.children.iter().map(|child| child.digest).collect(),
             subject: put.manifest.subject,
             artifact_type: put.manifest.artifact_type,
-            annotations: if put.manifest.subject.is_some() { put.manifest.annotations } else { BTreeMap::new() },
+            annotations: if put.manifest.subject.is_some() {
+                put.manifest.annotations
+            } else {
+                BTreeMap::new()
+            },
             tags: put.tags,
             condition: put.condition,
         }));

@@ -14,7 +14,8 @@ const TAG_MODE: [&[&str]; 2] = [
     &["--tlog-upload=false", "--use-signing-config=false", "--new-bundle-format=false"],
     &["--new-bundle-format=false"],
 ];
-const REFERRERS_MODE: [&[&str]; 2] = [&["--signing-config", "services.json", "--trusted-root", "root.json"], &[]];
+const REFERRERS_MODE: [&[&str]; 2] =
+    [&["--signing-config", "services.json", "--trusted-root", "root.json"], &[]];
 
 /// Logs in, makes keys, pushes an image and returns its name by digest.
 fn prepare(sandbox: &Sandbox) -> (Layout, String) {
@@ -48,7 +49,8 @@ fn sign_verify_and_clean(server: &Server, sandbox: &Sandbox, mode: [&[&str]; 2])
     sign(sandbox, mode, &image);
     let verified = sandbox.run("cosign", &verify_arguments(mode, &image));
     assert!(verified.contains(&layout.image), "{verified}");
-    let tree = sandbox.finish("cosign", &["tree", "--allow-http-registry", &image], "").assert_success().said();
+    let tree =
+        sandbox.finish("cosign", &["tree", "--allow-http-registry", &image], "").assert_success().said();
     assert!(tree.contains("co/app"), "{tree}");
     server.root().head("/v2/co/app/manifests/one").send().assert_status(200);
     layout

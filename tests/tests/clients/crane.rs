@@ -87,7 +87,9 @@ fn crane_with_a_wrong_password_is_refused() {
     let stranger = stranger(&server);
     // crane stores what it is given and asks no one.
     log_in(&stranger);
-    for arguments in [&["push", &layout.path(), &stranger.at("cr/app:one")][..], &["ls", &stranger.at("cr/app")]] {
+    for arguments in
+        [&["push", &layout.path(), &stranger.at("cr/app:one")][..], &["ls", &stranger.at("cr/app")]]
+    {
         let said = stranger.refused("crane", arguments);
         assert!(said.contains("UNAUTHORIZED") || said.contains("401"), "{said}");
     }

@@ -106,5 +106,10 @@ fn docker_with_a_wrong_password_is_refused() {
     let said = sandbox.finish("docker", &arguments, stranger(&server).password()).assert_failure().said();
     assert!(said.to_lowercase().contains("unauthorized"), "{said}");
     let said = sandbox.refused("docker", &["pull", &sandbox.at("team/app:v1")]);
-    assert!(said.to_lowercase().contains("denied") || said.contains("no basic auth") || said.contains("unauthorized"), "{said}");
+    assert!(
+        said.to_lowercase().contains("denied")
+            || said.contains("no basic auth")
+            || said.contains("unauthorized"),
+        "{said}"
+    );
 }

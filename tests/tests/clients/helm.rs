@@ -5,7 +5,8 @@ use shoal_tests::sandbox::Sandbox;
 use crate::{setup, stranger};
 
 fn log_in(sandbox: &Sandbox) {
-    let arguments = ["registry", "login", "--plain-http", "-u", sandbox.user(), "--password-stdin", sandbox.host()];
+    let arguments =
+        ["registry", "login", "--plain-http", "-u", sandbox.user(), "--password-stdin", sandbox.host()];
     sandbox.log_in("helm", &arguments).assert_success();
 }
 
@@ -16,7 +17,8 @@ fn package(sandbox: &Sandbox, version: &str) -> String {
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file");
     write("Chart.yaml", &format!("apiVersion: v2\nname: greeter\nversion: {version}\n"));
     write("values.yaml", "greeting: hello\n");
-    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: greeter\ndata:\n  a: {{ .Values.greeting }}\n";
+    let template =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: greeter\ndata:\n  a: {{ .Values.greeting }}\n";
     write("templates/map.yaml", template);
     sandbox.run("helm", &["package", "greeter"]);
     format!("greeter-{version}.tgz")
@@ -67,7 +69,8 @@ fn helm_finds_the_newest_version_among_the_tags_and_not_after_a_delete() {
 fn helm_with_a_wrong_password_is_refused() {
     let (server, _) = setup();
     let stranger = stranger(&server);
-    let arguments = ["registry", "login", "--plain-http", "-u", stranger.user(), "--password-stdin", stranger.host()];
+    let arguments =
+        ["registry", "login", "--plain-http", "-u", stranger.user(), "--password-stdin", stranger.host()];
     let said = stranger.log_in("helm", &arguments).assert_failure().said();
     assert!(said.contains("401") || said.contains("unauthorized"), "{said}");
     let chart = format!("oci://{}", stranger.at("charts/greeter"));

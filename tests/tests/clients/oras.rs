@@ -18,7 +18,10 @@ fn log_in(sandbox: &Sandbox) {
 fn push_thing(sandbox: &Sandbox, name: &str) -> (Vec<u8>, String) {
     let bytes = unique_bytes(100_000);
     std::fs::write(sandbox.path("work/thing"), &bytes).expect("a file");
-    sandbox.run("oras", &["push", "--plain-http", "--artifact-type", THING, name, "thing:application/octet-stream"]);
+    sandbox.run(
+        "oras",
+        &["push", "--plain-http", "--artifact-type", THING, name, "thing:application/octet-stream"],
+    );
     (bytes, digest_of(sandbox, name))
 }
 
@@ -31,7 +34,10 @@ fn digest_of(sandbox: &Sandbox, name: &str) -> String {
 /// Attaches a report to `name`.
 fn attach_report(sandbox: &Sandbox, name: &str) {
     std::fs::write(sandbox.path("work/report.json"), "{\"findings\":[]}").expect("a file");
-    sandbox.run("oras", &["attach", "--plain-http", "--artifact-type", REPORT, name, "report.json:application/json"]);
+    sandbox.run(
+        "oras",
+        &["attach", "--plain-http", "--artifact-type", REPORT, name, "report.json:application/json"],
+    );
 }
 
 /// Types and digests of what is attached to `name`.
@@ -53,7 +59,10 @@ fn oras_pushes_an_artifact_and_pulls_it_back_unchanged() {
     assert_eq!(held.header("docker-content-digest"), Some(digest.as_str()));
     assert_eq!(held.json()["artifactType"], THING);
     sandbox.run("oras", &["pull", "--plain-http", "-o", &sandbox.text("back"), &image]);
-    assert!(std::fs::read(sandbox.path("back/thing")).expect("a file") == bytes, "the thing came back changed");
+    assert!(
+        std::fs::read(sandbox.path("back/thing")).expect("a file") == bytes,
+        "the thing came back changed"
+    );
     assert_eq!(sandbox.run("oras", &["repo", "ls", "--plain-http", sandbox.host()]), "or/art");
 
     sandbox.run("oras", &["manifest", "delete", "--plain-http", "-f", &image]);

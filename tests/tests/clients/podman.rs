@@ -77,7 +77,8 @@ fn podman_pushes_a_manifest_list_and_pulls_this_platform_from_it() {
     let held = server.root().get(format!("/v2/team/pod/manifests/{digest}")).send();
     assert_eq!(held.assert_status(200).header("content-type"), Some(media_type::INDEX));
     assert_eq!(server.root().tags("team/pod"), ["list", "v1"]);
-    let listed = sandbox.run("podman", &["search", "--list-tags", "--tls-verify=false", &sandbox.at("team/pod")]);
+    let listed =
+        sandbox.run("podman", &["search", "--list-tags", "--tls-verify=false", &sandbox.at("team/pod")]);
     assert!(listed.contains("list") && listed.contains("v1"), "{listed}");
 
     sandbox.run("podman", &["rmi", "-af"]);
@@ -88,7 +89,8 @@ fn podman_pushes_a_manifest_list_and_pulls_this_platform_from_it() {
 fn podman_with_a_wrong_password_is_refused() {
     let (server, _) = setup();
     let stranger = stranger(&server);
-    let arguments = ["login", "--tls-verify=false", "-u", stranger.user(), "--password-stdin", stranger.host()];
+    let arguments =
+        ["login", "--tls-verify=false", "-u", stranger.user(), "--password-stdin", stranger.host()];
     let said = stranger.log_in("podman", &arguments).assert_failure().said();
     assert!(said.contains("invalid username/password"), "{said}");
     stranger.refused("podman", &["pull", "-q", &stranger.at("team/pod:v1")]);

@@ -25,7 +25,8 @@ fn regctl_copies_an_index_there_and_back_unchanged() {
     let image = sandbox.at("rg/app:multi");
     sandbox.run("regctl", &["image", "copy", &format!("ocidir://{}:multi", layout.path()), &image]);
     assert_eq!(sandbox.run("regctl", &["manifest", "head", &image]), layout.index);
-    let raw = sandbox.finish("regctl", &["manifest", "get", "--format", "raw-body", &image], "").assert_success();
+    let raw =
+        sandbox.finish("regctl", &["manifest", "get", "--format", "raw-body", &image], "").assert_success();
     assert_eq!(raw.stdout, layout.blob(&layout.index));
     sandbox.run("regctl", &["image", "copy", &image, &format!("ocidir://{}:multi", sandbox.text("back"))]);
     layout.assert_same_in(&sandbox.path("back"), &layout.index);

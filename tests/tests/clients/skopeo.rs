@@ -33,7 +33,8 @@ fn skopeo_copies_an_index_there_and_back_unchanged() {
     // To another repository: skopeo asks for mounts.
     let other = format!("docker://{}", sandbox.at("sk/other:multi"));
     copy(&sandbox, &["--all", "--preserve-digests"], &image, &other);
-    let raw = sandbox.finish("skopeo", &["inspect", "--raw", "--tls-verify=false", &other], "").assert_success();
+    let raw =
+        sandbox.finish("skopeo", &["inspect", "--raw", "--tls-verify=false", &other], "").assert_success();
     assert_eq!(raw.stdout, layout.blob(&layout.index));
 }
 
@@ -81,7 +82,8 @@ fn skopeo_deletes_what_a_tag_names() {
 fn skopeo_with_a_wrong_password_is_refused() {
     let (server, _) = setup();
     let stranger = stranger(&server);
-    let arguments = ["login", "--tls-verify=false", "-u", stranger.user(), "--password-stdin", stranger.host()];
+    let arguments =
+        ["login", "--tls-verify=false", "-u", stranger.user(), "--password-stdin", stranger.host()];
     let said = stranger.log_in("skopeo", &arguments).assert_failure().said();
     assert!(said.contains("invalid username/password"), "{said}");
     let image = format!("docker://{}", stranger.at("sk/app:one"));

@@ -1,10 +1,12 @@
 //! E41: a node that cannot run says why and ends; it never starts weaker than asked.
 
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::node::Place;
 use crate::report;
@@ -45,7 +47,12 @@ fn mistakes_in_the_configuration_are_all_named() {
     assert!(!place.data.exists(), "something was made before the configuration was known to be right");
     fs::write(&file, "zone = \n").expect("written");
     assert_refuses("not TOML", &place, 2, &["shoal.toml"]);
-    assert_refuses("no such file", &with(&["--config", "/nonexistent/shoal.toml"]), 2, &["/nonexistent/shoal.toml"]);
+    assert_refuses(
+        "no such file",
+        &with(&["--config", "/nonexistent/shoal.toml"]),
+        2,
+        &["/nonexistent/shoal.toml"],
+    );
     assert_refuses("a region that is none", &with(&["--region", "Über"]), 2, &["region"]);
     let mut place = Place::new();
     place.environment.push(("SHOAL_ANONYMOUS_PULL", "perhaps".to_owned()));
@@ -74,10 +81,14 @@ fn wrong_tls_files_are_refused() {
     let (cert, key, other) = (place.file("cert.pem"), place.file("key.pem"), place.file("other.pem"));
     for key in [&key, &other] {
         let mut openssl = Command::new("openssl");
-        openssl.args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost".split(' '));
+        openssl.args(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+                .split(' '),
+        );
         run(openssl.arg("-keyout").arg(key).arg("-out").arg(&cert));
     }
-    let (cert_text, key_text, other_text) = (cert.to_string_lossy(), key.to_string_lossy(), other.to_string_lossy());
+    let (cert_text, key_text, other_text) =
+        (cert.to_string_lossy(), key.to_string_lossy(), other.to_string_lossy());
     let tls = |cert: &str, key: &str| with(&["--tls-cert", cert, "--tls-key", key]);
     // The certificate goes with the key made last.
     assert_refuses("key of another certificate", &tls(&cert_text, &key_text), 2, &["key.pem"]);
@@ -152,9 +163,11 @@ fn a_bad_or_lost_node_key_is_refused_by_name() {
 #[test]
 fn a_taken_port_and_a_taken_directory_are_refused() {
     let place = Place::new();
-    let listener = TcpListener::bind(&place.host).expect("a port");
+    // Taken, but not listening, so that nobody waits for its answers.
+    let taken = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    taken.bind(&place.host.parse::<SocketAddr>().expect("an address").into()).expect("a port");
     assert_refuses("port taken", &place, 1, &[&place.host]);
-    drop(listener);
+    drop(taken);
 
     let node = place.start();
     let second = Place::at(&place.data);

@@ -73,10 +73,17 @@ fn no_changed_byte_of_a_blob_leaves_the_node_and_a_push_heals_it() {
         assert!(healed.body == blob.content, "the healed blob is another one");
     }
     let read = blobs.iter().filter(|blob| blob.was_read).count();
-    report("E9", &format!(
-        "{count} changed bytes ({} beneath the file system, {read} in blobs checked before): 0 wrong bytes sent; {} answers 503, {} cut, {} whole (other parts), {} missing; all healed by a push",
-        count / 2, answers.unavailable, answers.cut, answers.whole, answers.missing,
-    ));
+    report(
+        "E9",
+        &format!(
+            "{count} changed bytes ({} beneath the file system, {read} in blobs checked before): 0 wrong bytes sent; {} answers 503, {} cut, {} whole (other parts), {} missing; all healed by a push",
+            count / 2,
+            answers.unavailable,
+            answers.cut,
+            answers.whole,
+            answers.missing,
+        ),
+    );
     assert_eq!(answers.missing, 0, "connections ended without an answer; 503 is promised");
     assert!(!node.log().contains("panicked"), "{}", tail(&node));
 }
@@ -103,7 +110,8 @@ fn file_of(data: &Path, digest: &str) -> PathBuf {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name.starts_with(hex) && !name.ends_with(".pieces")
     };
-    let found: Vec<PathBuf> = fs::read_dir(shard).expect("the shard").flatten().map(|entry| entry.path()).filter(is_copy).collect();
+    let found: Vec<PathBuf> =
+        fs::read_dir(shard).expect("the shard").flatten().map(|entry| entry.path()).filter(is_copy).collect();
     match found.as_slice() {
         [one] => one.clone(),
         other => panic!("{digest} has the files {other:?}"),

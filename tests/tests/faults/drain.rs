@@ -30,7 +30,8 @@ fn pulls_on_their_way_end_whole_after_sigterm_and_nobody_new_gets_in() {
         let digest = root.push_blob("drained/blobs", &content);
         let head = format!(
             "GET /v2/drained/blobs/blobs/{digest} HTTP/1.1\r\nHost: {}\r\n{}\r\n",
-            place.host, root.authorization_line(),
+            place.host,
+            root.authorization_line(),
         );
         let pulls: Vec<_> = (0..4).map(|_| begin_pull(&place.host, &head)).collect();
         let mut half_asked = Connection::open(&place.host).expect("a connection");
@@ -38,9 +39,14 @@ fn pulls_on_their_way_end_whole_after_sigterm_and_nobody_new_gets_in() {
         node.signal("TERM");
         let began = Instant::now();
         let pulls: Vec<_> = pulls.into_iter().map(|pull| thread::spawn(move || finish_pull(pull))).collect();
-        wait_until("new connections to be refused", Duration::from_secs(5), || TcpStream::connect(&place.host).is_err());
+        wait_until("new connections to be refused", Duration::from_secs(5), || {
+            TcpStream::connect(&place.host).is_err()
+        });
         // Whoever is already connected is told that the node is not ready, or is let go.
-        let told = half_asked.send(b"Host: x\r\n\r\n").and_then(|()| half_asked.answer("GET")).map(|answer| answer.status);
+        let told = half_asked
+            .send(b"Host: x\r\n\r\n")
+            .and_then(|()| half_asked.answer("GET"))
+            .map(|answer| answer.status);
         assert!(!matches!(told, Ok(status) if status != 503), "readyz says {told:?} while the node drains");
         for pull in pulls {
             let body = pull.join().expect("a reader");
@@ -50,7 +56,10 @@ fn pulls_on_their_way_end_whole_after_sigterm_and_nobody_new_gets_in() {
         let status = node.ended(LIMIT).expect("the node to end");
         assert!(status.success(), "{status}: {}", node.log());
     }
-    report("E42", &format!("{rounds} x SIGTERM with 4 slow pulls of 12 MiB: 0 cut, the last ended after {longest:?}"));
+    report(
+        "E42",
+        &format!("{rounds} x SIGTERM with 4 slow pulls of 12 MiB: 0 cut, the last ended after {longest:?}"),
+    );
     assert!(longest <= LIMIT);
 }
 

@@ -37,7 +37,9 @@ fn a_full_volume_refuses_pushes_and_nothing_else() {
     // Small ones as well, to the last byte and the last entry that the node takes.
     let small = fill_with(&root, &journal, 2000);
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(2) && push_image(&root, "full/images", &journal, false).is_ok() {}
+    while began.elapsed() < Duration::from_secs(2)
+        && push_image(&root, "full/images", &journal, false).is_ok()
+    {}
     journal.verify_all(&root, 2).assert_whole(|| tail(&node));
 
     let deleted = root.delete(format!("/v2/full/images/manifests/{tag}")).send();
@@ -48,21 +50,33 @@ fn a_full_volume_refuses_pushes_and_nothing_else() {
     fs::remove_file(&ballast).expect("freed");
     let freed = Instant::now();
     let before = journal.len();
-    wait_until("pushes to work after space was freed", RECOVERY, || push_image(&root, "full/images", &journal, false).is_ok());
+    wait_until("pushes to work after space was freed", RECOVERY, || {
+        push_image(&root, "full/images", &journal, false).is_ok()
+    });
     let recovered = freed.elapsed();
     assert!(journal.len() > before);
     let kept: Vec<_> = journal.all().into_iter().filter(|promise| promise.reference != tag).collect();
-    let lost: Vec<_> = kept.iter().filter(|promise| shoal_tests::journal::check(&root, promise) != shoal_tests::journal::Kept::Whole).collect();
+    let lost: Vec<_> = kept
+        .iter()
+        .filter(|promise| shoal_tests::journal::check(&root, promise) != shoal_tests::journal::Kept::Whole)
+        .collect();
     assert!(lost.is_empty(), "{lost:?}\n{}", tail(&node));
-    report("E6", &format!(
-        "{pushed} MiB-blobs and {small} small ones until {}; {} promises kept; pushes again {recovered:?} after freeing",
-        refused.status, kept.len(),
-    ));
+    report(
+        "E6",
+        &format!(
+            "{pushed} MiB-blobs and {small} small ones until {}; {} promises kept; pushes again {recovered:?} after freeing",
+            refused.status,
+            kept.len(),
+        ),
+    );
 
     // What the full disk left behind stops no later start.
     node.kill();
     let node = place.start();
-    let lost = kept.iter().filter(|promise| shoal_tests::journal::check(&root, promise) != shoal_tests::journal::Kept::Whole).count();
+    let lost = kept
+        .iter()
+        .filter(|promise| shoal_tests::journal::check(&root, promise) != shoal_tests::journal::Kept::Whole)
+        .count();
     assert_eq!(lost, 0, "{}", tail(&node));
     assert!(!node.log().contains("panicked"), "{}", tail(&node));
 }

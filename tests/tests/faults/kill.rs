@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shoal_tests::content::{serial, unique_bytes};
+use shoal_tests::content::unique_bytes;
 use shoal_tests::journal::{Journal, random_time};
-use shoal_tests::load::{Load, LoadOptions, push_blob};
+use shoal_tests::load::{Load, LoadOptions, REPOSITORY, push_blob};
 
 use crate::node::{Node, Place};
 use crate::{alone, report, size};
@@ -36,11 +36,18 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_under_load() {
     let tally = load.stop();
     let verdict = journal.verify_all(&place.root(), 2);
     starts.sort();
-    report("E1", &format!(
-        "{kills} kills, {} images pushed, {} pushes cut, {} pulls, {} pulls cut; then {verdict}; ready after {:?} (median), {:?} (most)",
-        tally.pushed, tally.push_failures, tally.pulled, tally.pull_failures,
-        starts[starts.len() / 2], starts[starts.len() - 1],
-    ));
+    report(
+        "E1",
+        &format!(
+            "{kills} kills, {} images pushed, {} pushes cut, {} pulls, {} pulls cut; then {verdict}; ready after {:?} (median), {:?} (most)",
+            tally.pushed,
+            tally.push_failures,
+            tally.pulled,
+            tally.pull_failures,
+            starts[starts.len() / 2],
+            starts[starts.len() - 1],
+        ),
+    );
     assert_eq!(tally.broken, Vec::<String>::new(), "wrong or missing while under load");
     assert!(tally.pushed as usize >= kills, "too little was pushed for the kills to hit anything");
     verdict.assert_whole(|| tail(&node));
@@ -54,7 +61,6 @@ fn a_node_that_is_killed_again_and_again_takes_writes_soon_after_its_last_start(
     let place = Place::new();
     let journal = Arc::new(Journal::default());
     let mut node = place.start();
-    let repository = format!("killed/r{}", serial());
     let mut slowest = Duration::ZERO;
     for round in 0..kills {
         if round.is_multiple_of(2) {
@@ -65,12 +71,12 @@ fn a_node_that_is_killed_again_and_again_takes_writes_soon_after_its_last_start(
             assert_eq!(load.stop().broken, Vec::<String>::new());
         } else {
             node.kill();
-            kill_while_it_starts(&place);
+            kill_while_it_starts(&place, random_time(Duration::ZERO, Duration::from_millis(200)));
         }
         let began = Instant::now();
         node = place.start();
         let bytes = unique_bytes(5000);
-        let pushed = push_blob(&place.root(), &repository, &journal, &bytes);
+        let pushed = push_blob(&place.root(), REPOSITORY, &journal, &bytes);
         assert!(pushed.is_ok(), "not writable: {pushed:?}\n{}", tail(&node));
         slowest = slowest.max(began.elapsed());
     }
@@ -83,11 +89,13 @@ fn a_node_that_is_killed_again_and_again_takes_writes_soon_after_its_last_start(
 #[test]
 fn a_first_start_that_is_killed_leaves_nothing_that_stops_the_next_one() {
     let _alone = alone();
-    let kills = size(10, 300);
-    let mut slowest = Duration::ZERO;
-    for _ in 0..kills {
+    let kills = size(16, 300);
+    let began = Instant::now();
+    Place::new().start().kill();
+    let (whole_start, mut slowest) = (began.elapsed(), Duration::ZERO);
+    for kill in 0..kills {
         let place = Place::new();
-        kill_while_it_starts(&place);
+        kill_while_it_starts(&place, whole_start * kill as u32 / kills as u32);
         let began = Instant::now();
         let node = place.start();
         slowest = slowest.max(began.elapsed());
@@ -97,10 +105,10 @@ fn a_first_start_that_is_killed_leaves_nothing_that_stops_the_next_one() {
     report("E37", &format!("{kills} first starts killed; the second ready after {slowest:?} at most"));
 }
 
-fn kill_while_it_starts(place: &Place) {
+fn kill_while_it_starts(place: &Place, after: Duration) {
     let mut command = place.command();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("setpriv");
-    thread::sleep(random_time(Duration::ZERO, Duration::from_millis(200)));
+    thread::sleep(after);
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -108,6 +116,10 @@ fn kill_while_it_starts(place: &Place) {
 /// The end of the node's log, for a failure's message.
 pub(crate) fn tail(node: &Node) -> String {
     let log = node.log();
-    let lines: Vec<&str> = log.lines().filter(|line| !line.contains(" INFO ")).collect();
-    lines[lines.len().saturating_sub(40)..].join("\n")
+    let lines: Vec<String> = log
+        .lines()
+        .filter(|line| !line.contains(" INFO "))
+        .map(|line| line.chars().take(300).collect())
+        .collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
 }

@@ -23,10 +23,16 @@ fn an_upload_of_any_size_takes_the_same_memory() {
     let small = upload(&node, &root, SMALL_MIB);
     let large = upload(&node, &root, large_mib);
     let mib = |bytes: u64| bytes >> 20;
-    report("E33", &format!(
-        "resident {} MiB (at most {}) after {SMALL_MIB} MiB, {} MiB (at most {}) after {large_mib} MiB",
-        mib(small.0), mib(small.1), mib(large.0), mib(large.1),
-    ));
+    report(
+        "E33",
+        &format!(
+            "resident {} MiB (at most {}) after {SMALL_MIB} MiB, {} MiB (at most {}) after {large_mib} MiB",
+            mib(small.0),
+            mib(small.1),
+            mib(large.0),
+            mib(large.1),
+        ),
+    );
     assert!(large.0.saturating_sub(small.0) <= GROWTH, "memory grew with the upload");
     assert!(large.1.saturating_sub(small.1) <= GROWTH, "memory grew during the upload");
 }
@@ -43,7 +49,9 @@ fn upload(node: &Node, root: &Client, mib: usize) -> (u64, u64) {
     let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let head = format!(
         "POST /v2/large/blobs/uploads/?digest=sha256:{digest} HTTP/1.1\r\nHost: {}\r\n{}Content-Length: {}\r\nConnection: close\r\n\r\n",
-        root.host(), root.authorization_line(), mib * BUFFER,
+        root.host(),
+        root.authorization_line(),
+        mib * BUFFER,
     );
     let mut stream = TcpStream::connect(root.host()).expect("a connection");
     stream.write_all(head.as_bytes()).expect("sent");

@@ -194,12 +194,20 @@ impl Node {
 
     /// Resident bytes, now and at most so far.
     pub(crate) fn memory(&self) -> (u64, u64) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is there");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is there");
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
             line.and_then(|kib| kib.parse::<u64>().ok()).expect("a number of kB") * 1024
         };
         (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    /// How many sockets the process has open.
+    pub(crate) fn sockets(&self) -> usize {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process is there");
+        let links = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
     }
 
     fn end(&mut self) {

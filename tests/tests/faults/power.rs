@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -65,12 +66,38 @@ fn lose_power(kind: Kind, rounds: usize) {
         assert!(verdict.is_whole(), "round {round} on {kind:?}: {verdict}\n{}", tail(&node));
         files = check_files(&place.data.join("blobs/blobs"));
     }
-    report("E2/E3", &format!(
-        "{kind:?}: {rounds} cuts, {pushed} images, {} promises kept, {late} answers too late to count, {files} files whole, ready after {slowest:?} at most",
-        journal.len(),
-    ));
+    report(
+        "E2/E3",
+        &format!(
+            "{kind:?}: {rounds} cuts, {pushed} images, {} promises kept, {late} answers too late to count, {files} files whole, ready after {slowest:?} at most",
+            journal.len(),
+        ),
+    );
     assert!(!journal.is_empty(), "nothing was promised before a cut");
     assert!(!node.log().contains("panicked"), "{}", tail(&node));
+}
+
+#[test]
+fn a_first_start_that_loses_power_leaves_nothing_that_stops_the_next_one() {
+    let _alone = alone();
+    let rounds = size(4, 100);
+    let volume = Volume::new(Kind::Ext4, VOLUME_MIB);
+    for round in 0..rounds {
+        let place = Place::at(&volume.path().join(format!("data{round}")));
+        let switch = volume.power_switch();
+        let mut starting = place.command();
+        let mut starting = starting.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("setpriv");
+        thread::sleep(random_time(Duration::ZERO, Duration::from_millis(300)));
+        switch.press();
+        let _ = starting.kill();
+        let _ = starting.wait();
+        volume.unmount();
+        volume.mount();
+        let node = place.start();
+        place.root().push_blob("first/start", b"hello");
+        assert!(!node.log().contains("panicked"), "{}", tail(&node));
+    }
+    report("E2", &format!("{rounds} first starts without power: the second start works"));
 }
 
 /// Pushes for a while, cuts the power, takes the volume from the node and mounts it again. Returns images pushed,
@@ -139,7 +166,9 @@ fn check_files(blobs: &Path) -> usize {
     for shard in fs::read_dir(blobs.join("sha256")).expect("shards").flatten() {
         for file in fs::read_dir(shard.path()).expect("a shard").flatten() {
             let name = file.file_name().to_string_lossy().into_owned();
-            let Some((hex, _)) = name.split_once('.').filter(|_| !name.ends_with(".pieces")) else { continue };
+            let Some((hex, _)) = name.split_once('.').filter(|_| !name.ends_with(".pieces")) else {
+                continue;
+            };
             let content = fs::read(file.path()).expect("a blob");
             assert_eq!(sha256(&content), format!("sha256:{hex}"), "{name} is not what it says");
             checked += 1;

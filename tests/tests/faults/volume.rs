@@ -108,7 +108,11 @@ impl Volume {
         let found = self.find(start).expect("the file's beginning in the image");
         flip(&self.image(), found + offset as u64);
         // What the kernel remembers of the file goes; what it reads next comes from the image.
-        run(Command::new("dd").arg(format!("if={}", file.display())).args(["iflag=nocache", "count=0", "status=none"]));
+        run(Command::new("dd").arg(format!("if={}", file.display())).args([
+            "iflag=nocache",
+            "count=0",
+            "status=none",
+        ]));
     }
 
     fn find(&self, needle: &[u8]) -> Option<u64> {

@@ -30,7 +30,10 @@ fn write(place: &Path, name: &str, text: &str) {
 fn serve(place: &TempDir, arguments: &str) -> Finished {
     let at = place.path().display().to_string();
     let mut command = Command::new(binary());
-    command.arg("serve").args(arguments.split_whitespace().map(|word| word.replace("{}", &at))).current_dir(place.path());
+    command
+        .arg("serve")
+        .args(arguments.split_whitespace().map(|word| word.replace("{}", &at)))
+        .current_dir(place.path());
     finish(&mut command, b"", SOON).expect("it ends")
 }
 
@@ -55,7 +58,11 @@ fn bad_settings_are_told_all_at_once() {
     // XA5
     let place = place();
     let arguments = "--data-dir {}/data --listen 127.0.0.1:70000 --region NOT_A_REGION --zone ? --log-format xml --anonymous-pull=maybe --root-password-file {}/none";
-    assert_refused(&place, arguments, &["listen", "70000", "region", "zone", "log-format", "anonymous-pull", "root-password-file"]);
+    assert_refused(
+        &place,
+        arguments,
+        &["listen", "70000", "region", "zone", "log-format", "anonymous-pull", "root-password-file"],
+    );
 }
 
 #[test]
@@ -76,7 +83,11 @@ fn bad_configuration_files_are_refused_with_file_and_place() {
         ("\u{0}", "config.toml"),
     ] {
         write(place.path(), "config.toml", text);
-        assert_refused(&place, "--config {}/config.toml --data-dir {}/data --root-password-file {}/password", &["config.toml", says]);
+        assert_refused(
+            &place,
+            "--config {}/config.toml --data-dir {}/data --root-password-file {}/password",
+            &["config.toml", says],
+        );
     }
     fs::write(place.path().join("config.toml"), [0xff, 0xfe, 0]).expect("a file");
     assert_refused(&place, "--config {}/config.toml --data-dir {}/data", &["config.toml"]);
@@ -107,15 +118,32 @@ fn unknown_flags_are_refused() {
 fn weak_passwords_are_refused() {
     // XA6, S18
     let place = place();
-    for text in ["", "\n", "x", "1234567", "\r\n", "with\ttab and \u{1}", "a\nb\nc of several lines", "nul\0in the middle"] {
+    for text in [
+        "",
+        "\n",
+        "x",
+        "1234567",
+        "\r\n",
+        "with\ttab and \u{1}",
+        "a\nb\nc of several lines",
+        "nul\0in the middle",
+    ] {
         write(place.path(), "weak", text);
-        assert_refused(&place, "--data-dir {}/data --listen 127.0.0.1:0 --root-password-file {}/weak", &["weak"]);
+        assert_refused(
+            &place,
+            "--data-dir {}/data --listen 127.0.0.1:0 --root-password-file {}/weak",
+            &["weak"],
+        );
     }
     write(place.path(), "weak", &"x".repeat(1 << 20));
     assert_refused(&place, "--data-dir {}/data --listen 127.0.0.1:0 --root-password-file {}/weak", &["weak"]);
     fs::write(place.path().join("weak"), [0xff; 20]).expect("a file");
     assert_refused(&place, "--data-dir {}/data --listen 127.0.0.1:0 --root-password-file {}/weak", &["weak"]);
-    assert_refused(&place, "--data-dir {}/data --listen 127.0.0.1:0 --root-password-file {}", &["cannot be read"]);
+    assert_refused(
+        &place,
+        "--data-dir {}/data --listen 127.0.0.1:0 --root-password-file {}",
+        &["cannot be read"],
+    );
 }
 
 #[test]
@@ -137,8 +165,20 @@ fn certificates_that_do_not_fit_are_refused() {
     fs::copy(other.path().join("key.pem"), place.path().join("other.pem")).expect("a copy");
     write(place.path(), "empty.pem", "");
     write(place.path(), "noise.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-    for (cert, key) in [("cert", "other"), ("empty", "key"), ("cert", "empty"), ("noise", "key"), ("key", "cert"), ("none", "key"), ("cert", "none")] {
-        assert_refused(&place, &format!("{GOOD} --tls-cert {{}}/{cert}.pem --tls-key {{}}/{key}.pem"), &[".pem"]);
+    for (cert, key) in [
+        ("cert", "other"),
+        ("empty", "key"),
+        ("cert", "empty"),
+        ("noise", "key"),
+        ("key", "cert"),
+        ("none", "key"),
+        ("cert", "none"),
+    ] {
+        assert_refused(
+            &place,
+            &format!("{GOOD} --tls-cert {{}}/{cert}.pem --tls-key {{}}/{key}.pem"),
+            &[".pem"],
+        );
     }
     assert_refused(&place, &format!("{GOOD} --tls-cert {{}}/cert.pem"), &["--tls-key"]);
     assert_refused(&place, &format!("{GOOD} --tls-key {{}}/key.pem"), &["--tls-cert"]);
@@ -156,14 +196,28 @@ fn data_directories_of_others_are_refused_untouched() {
     write(place.path(), "file", "not a directory");
     fs::create_dir(at("nowhere")).expect("a directory");
     symlink(at("gone"), at("dangling")).expect("a link");
-    for (name, says) in [("foreign", "not a Shoal data directory"), ("newer", "version"), ("file", "data directory"), ("dangling", "data directory")] {
-        let arguments = format!("--data-dir {{}}/{name} --listen 127.0.0.1:0 --root-password-file {{}}/password");
+    for (name, says) in [
+        ("foreign", "not a Shoal data directory"),
+        ("newer", "version"),
+        ("file", "data directory"),
+        ("dangling", "data directory"),
+    ] {
+        let arguments =
+            format!("--data-dir {{}}/{name} --listen 127.0.0.1:0 --root-password-file {{}}/password");
         assert_refused(&place, &arguments, &[says]);
     }
     assert_eq!(fs::read_dir(at("foreign")).expect("a listing").count(), 1, "something was written");
     assert_eq!(fs::read_dir(at("newer")).expect("a listing").count(), 1, "something was written");
-    assert_refused(&place, "--data-dir / --listen 127.0.0.1:0 --root-password-file {}/password", &["not a Shoal data directory"]);
-    assert_refused(&place, "--data-dir /proc --listen 127.0.0.1:0 --root-password-file {}/password", &["/proc"]);
+    assert_refused(
+        &place,
+        "--data-dir / --listen 127.0.0.1:0 --root-password-file {}/password",
+        &["not a Shoal data directory"],
+    );
+    assert_refused(
+        &place,
+        "--data-dir /proc --listen 127.0.0.1:0 --root-password-file {}/password",
+        &["/proc"],
+    );
     assert!(!Path::new("/node.key").exists() && !Path::new("/FORMAT").exists());
 }
 
@@ -172,16 +226,20 @@ fn a_data_directory_in_use_is_refused() {
     // XA7, XC22 on one machine
     let server = crate::own_server();
     let place = place();
-    let arguments = format!("--data-dir {} --listen 127.0.0.1:0 --root-password-file {{}}/password", server.data_dir().display());
+    let arguments = format!(
+        "--data-dir {} --listen 127.0.0.1:0 --root-password-file {{}}/password",
+        server.data_dir().display()
+    );
     assert_refused(&place, &arguments, &["in use", &server.pid().to_string()]);
-    crate::assert_serves(&server.root());
+    server.root().assert_serves();
 }
 
 #[test]
 fn a_port_in_use_is_told() {
     let server = crate::own_server();
     let place = place();
-    let arguments = format!("--data-dir {{}}/other --listen {} --root-password-file {{}}/password", server.host());
+    let arguments =
+        format!("--data-dir {{}}/other --listen {} --root-password-file {{}}/password", server.host());
     let said = serve(&place, &arguments).assert_failure().said();
     assert!(said.contains(server.host()), "{said}");
 }
@@ -195,7 +253,8 @@ fn what_is_secret_is_readable_for_the_owner_only() {
         assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
     }
     server.stop();
-    fs::set_permissions(server.data_dir().join("node.key"), Permissions::from_mode(0o644)).expect("permissions");
+    fs::set_permissions(server.data_dir().join("node.key"), Permissions::from_mode(0o644))
+        .expect("permissions");
     let place = place();
     let at = server.data_dir().display().to_string();
     let mut command = Command::new(binary());
@@ -219,11 +278,16 @@ fn damaged_keys_and_formats_are_refused_without_a_panic() {
     for bytes in [Vec::new(), good[..good.len() / 2].to_vec(), vec![0; good.len()], vec![b'x'; 1 << 20]] {
         fs::write(&key, bytes).expect("written");
         let mut command = Command::new(binary());
-        command.arg("serve").arg("--data-dir").arg(server.data_dir()).args(["--listen", "127.0.0.1:0"]).current_dir(place.path());
+        command
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(server.data_dir())
+            .args(["--listen", "127.0.0.1:0"])
+            .current_dir(place.path());
         let said = finish(&mut command, b"", SOON).expect("it ends").assert_failure().said();
         assert!(said.contains("node.key") && !said.contains("panicked"), "{said}");
     }
     fs::write(&key, good).expect("written");
     server.restart();
-    crate::assert_serves(&server.root());
+    server.root().assert_serves();
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::{assert_serves, own_server};
+use crate::own_server;
 use shoal_tests::Server;
 use shoal_tests::content::unique_bytes;
 use shoal_tests::raw::{Answer, Connection};
@@ -67,7 +67,7 @@ fn assert_healed(server: &Server, path: &str, bytes: &[u8]) {
         assert!(answer.complete && answer.body == bytes);
     }
     server.root().head(path).send().assert_bodyless(200);
-    assert_serves(&server.root());
+    server.root().assert_serves();
 }
 
 fn flip(file: &Path, at: usize) {

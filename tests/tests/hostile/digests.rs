@@ -34,9 +34,14 @@ fn no_place_takes_a_malformed_digest() {
     let repository = fresh_repository("digests");
     root().push_image(&repository, "v1");
     for digest in no_digests() {
-        for (method, collection) in
-            [("GET", "blobs"), ("HEAD", "blobs"), ("DELETE", "blobs"), ("GET", "manifests"), ("PUT", "manifests"), ("GET", "referrers")]
-        {
+        for (method, collection) in [
+            ("GET", "blobs"),
+            ("HEAD", "blobs"),
+            ("DELETE", "blobs"),
+            ("GET", "manifests"),
+            ("PUT", "manifests"),
+            ("GET", "referrers"),
+        ] {
             let answer = root().request(method, format!("/v2/{repository}/{collection}/{digest}")).send();
             assert!(matches!(answer.status, 400 | 404), "{method} {collection}/{digest}: {}", answer.status);
         }
@@ -45,7 +50,8 @@ fn no_place_takes_a_malformed_digest() {
         let session = root().start_upload(&repository);
         let put = root().put(with_query(&session, &format!("digest={digest}"))).body("x").send();
         put.assert_error(400, "DIGEST_INVALID");
-        let mount = root().post(format!("/v2/{repository}/blobs/uploads/?mount={digest}&from={repository}")).send();
+        let mount =
+            root().post(format!("/v2/{repository}/blobs/uploads/?mount={digest}&from={repository}")).send();
         assert!(matches!(mount.status, 202 | 400), "mount {digest}: {}", mount.status);
         root().delete(&session).send().assert_status(204);
     }
@@ -59,14 +65,29 @@ fn no_manifest_names_a_malformed_digest() {
     let image = Image::new(&repository);
     root().push_blobs_of(&image);
     let hex = "0".repeat(64);
-    for digest in ["sha256:../../etc/x", "sha256:", ":abc", "sha256:\u{0}", "", &format!("SHA256:{hex}"), &format!("md5:{hex}"), &format!(" sha256:{hex}")] {
+    for digest in [
+        "sha256:../../etc/x",
+        "sha256:",
+        ":abc",
+        "sha256:\u{0}",
+        "",
+        &format!("SHA256:{hex}"),
+        &format!("md5:{hex}"),
+        &format!(" sha256:{hex}"),
+    ] {
         for place in ["config", "layer", "subject", "child"] {
             let mut document = content::image(&image.config, &[&image.layer]);
             match place {
                 "config" => document["config"]["digest"] = json!(digest),
                 "layer" => document["layers"][0]["digest"] = json!(digest),
-                "subject" => document["subject"] = json!({"mediaType": media_type::IMAGE, "digest": digest, "size": 2}),
-                _ => document = content::index(&[json!({"mediaType": media_type::IMAGE, "digest": digest, "size": 2})]),
+                "subject" => {
+                    document["subject"] = json!({"mediaType": media_type::IMAGE, "digest": digest, "size": 2})
+                }
+                _ => {
+                    document = content::index(&[
+                        json!({"mediaType": media_type::IMAGE, "digest": digest, "size": 2}),
+                    ])
+                }
             }
             let media_type = document["mediaType"].as_str().expect("a type").to_owned();
             let answer = root().put_manifest(&repository, "bad", &media_type, &bytes_of(&document));
@@ -110,7 +131,10 @@ fn encoded_bodies_are_refused() {
             root().patch(&session).body(bytes.clone()),
             root().put(with_query(&session, &format!("digest={digest}"))).body(bytes.clone()),
             root().post(format!("/v2/{repository}/blobs/uploads/?digest={digest}")).body(bytes.clone()),
-            root().put(format!("/v2/{repository}/manifests/v1")).header("Content-Type", media_type::IMAGE).body(image.manifest.clone()),
+            root()
+                .put(format!("/v2/{repository}/manifests/v1"))
+                .header("Content-Type", media_type::IMAGE)
+                .body(image.manifest.clone()),
         ] {
             request.header("Content-Encoding", encoding).send().assert_refused(&[415]);
         }
@@ -165,13 +189,25 @@ fn a_blob_of_another_repository_says_nothing_of_itself() {
     root().push_image(&mine, "v1");
     let digest = root().push_blob(&theirs, &unique_bytes(700));
     let ask = |digest: &str, method: &str, header: (&str, &str)| {
-        let answer = root().request(method, format!("/v2/{mine}/blobs/{digest}")).header(header.0, header.1).send();
+        let answer =
+            root().request(method, format!("/v2/{mine}/blobs/{digest}")).header(header.0, header.1).send();
         assert_eq!(answer.status, 404);
-        let headers: Vec<_> = answer.headers.iter().filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id")).cloned().collect();
+        let headers: Vec<_> = answer
+            .headers
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id"))
+            .cloned()
+            .collect();
         (headers, answer.text().replace(digest, "*"))
     };
     let etag = format!("\"{digest}\"");
-    for (method, header) in [("GET", ("X", "y")), ("HEAD", ("X", "y")), ("GET", ("Range", "bytes=0-0")), ("GET", ("If-None-Match", etag.as_str())), ("GET", ("If-None-Match", "*"))] {
+    for (method, header) in [
+        ("GET", ("X", "y")),
+        ("HEAD", ("X", "y")),
+        ("GET", ("Range", "bytes=0-0")),
+        ("GET", ("If-None-Match", etag.as_str())),
+        ("GET", ("If-None-Match", "*")),
+    ] {
         let there = ask(&digest, method, header);
         assert_eq!(there, ask(ZERO_DIGEST, method, header));
         assert!(!format!("{there:?}").contains("etag"));
@@ -194,7 +230,10 @@ fn a_deleted_blob_stays_deleted_however_warm_the_caches() {
     root().head(format!("/v2/{b}/blobs/{digest}")).send().assert_bodyless(200);
     for _ in 0..5 {
         root().get(format!("/v2/{a}/blobs/{digest}")).send().assert_error(404, "BLOB_UNKNOWN");
-        let known = root().get(format!("/v2/{a}/blobs/{digest}")).header("If-None-Match", format!("\"{digest}\"")).send();
+        let known = root()
+            .get(format!("/v2/{a}/blobs/{digest}"))
+            .header("If-None-Match", format!("\"{digest}\""))
+            .send();
         assert_eq!(known.status, 404);
     }
     assert_alive();
@@ -229,7 +268,10 @@ fn ranges_never_send_more_than_the_blob() {
         "99999-100000,100000-".into(),
     ] {
         for digest in [&digest, &empty] {
-            let answer = client.get(format!("/v2/{repository}/blobs/{digest}")).header("Range", format!("bytes={range}")).send();
+            let answer = client
+                .get(format!("/v2/{repository}/blobs/{digest}"))
+                .header("Range", format!("bytes={range}"))
+                .send();
             assert!(matches!(answer.status, 200 | 206 | 400 | 416), "{}", answer.status);
             // Parts of a multipart answer have heads; at most 256 parts.
             assert!(answer.body.len() <= bytes.len() + 256 * 200, "{} bytes", answer.body.len());
@@ -249,7 +291,8 @@ fn a_blob_is_never_a_document_to_a_browser() {
     let answer = root().get(format!("/v2/{repository}/blobs/{digest}")).header("Accept", "text/html").send();
     assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-    let attachment = answer.header("content-disposition").is_some_and(|value| value.starts_with("attachment"));
+    let attachment =
+        answer.header("content-disposition").is_some_and(|value| value.starts_with("attachment"));
     let sandbox = answer.header("content-security-policy").is_some_and(|value| value.contains("sandbox"));
     assert!(attachment || sandbox, "{:?}", answer.headers);
     assert_alive();

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{anonymous, assert_alive, full, own_server, root};
+use crate::{anonymous, assert_alive, own_server, root};
 use shoal_tests::content::{self, ZERO_DIGEST, media_type};
 use shoal_tests::http::Client;
-use shoal_tests::registry::{Image, fresh_repository};
+use shoal_tests::registry::{Image, fresh_repository, is_full_run};
 
 #[test]
 fn page_sizes_allocate_nothing() {
@@ -17,8 +17,24 @@ fn page_sizes_allocate_nothing() {
     let repository = fresh_repository("listing");
     let image = client.push_image(&repository, "v1");
     let before = server.usage();
-    for path in ["_catalog".to_owned(), format!("{repository}/tags/list"), format!("{repository}/referrers/{}", image.digest)] {
-        for size in ["100000000000", "9223372036854775808", "18446744073709551616", "-1", "abc", "1e9", "", "0x10", "%00", "%F0%9F%90%9F", "1&n=2"] {
+    for path in [
+        "_catalog".to_owned(),
+        format!("{repository}/tags/list"),
+        format!("{repository}/referrers/{}", image.digest),
+    ] {
+        for size in [
+            "100000000000",
+            "9223372036854775808",
+            "18446744073709551616",
+            "-1",
+            "abc",
+            "1e9",
+            "",
+            "0x10",
+            "%00",
+            "%F0%9F%90%9F",
+            "1&n=2",
+        ] {
             let began = Instant::now();
             let answer = client.get(format!("/v2/{path}?n={size}")).send();
             assert!(matches!(answer.status, 200 | 400), "{path}?n={size}: {}", answer.status);
@@ -27,7 +43,7 @@ fn page_sizes_allocate_nothing() {
     }
     let after = server.usage();
     assert!(after.memory < before.memory + (16 << 20), "{before:?} {after:?}");
-    crate::assert_serves(&client);
+    client.assert_serves();
 }
 
 #[test]
@@ -38,7 +54,11 @@ fn lists_are_for_those_who_may_read() {
     root().push_image(&theirs, "v1");
     let narrow = Client::bearer(root().host(), &root().token(&[&format!("repository:{mine}:pull")]));
     for client in [anonymous(), narrow] {
-        for path in ["_catalog".to_owned(), format!("{theirs}/tags/list"), format!("{theirs}/referrers/{ZERO_DIGEST}")] {
+        for path in [
+            "_catalog".to_owned(),
+            format!("{theirs}/tags/list"),
+            format!("{theirs}/referrers/{ZERO_DIGEST}"),
+        ] {
             let answer = client.get(format!("/v2/{path}")).send();
             answer.assert_error(401, "UNAUTHORIZED");
             assert!(!answer.text().contains(&theirs) && answer.header("link").is_none());
@@ -50,7 +70,8 @@ fn lists_are_for_those_who_may_read() {
 #[test]
 fn an_open_registry_lists_but_does_not_take() {
     // XL2 with anonymous pull: readable means listed, and nothing more
-    let server = shoal_tests::Server::start(shoal_tests::ServerOptions { anonymous_pull: true, ..Default::default() });
+    let server =
+        shoal_tests::Server::start(shoal_tests::ServerOptions { anonymous_pull: true, ..Default::default() });
     let repository = fresh_repository("listing");
     let image = server.root().push_image(&repository, "v1");
     // As docker does: no credentials, then an anonymous token.
@@ -77,7 +98,17 @@ fn a_place_to_go_on_from_is_taken_as_text() {
     let image = root().push_image(&repository, "m");
     root().put_image(&repository, "n", &image.manifest);
     for last in [
-        "..%2f..%2fx", "%00", "'%20OR%201=1--", ".*", "%5b", "zz", "M%FF", "%0d%0aX-Evil:%201", "%F0%9F%90%9F", "%", "a".repeat(7000).as_str(),
+        "..%2f..%2fx",
+        "%00",
+        "'%20OR%201=1--",
+        ".*",
+        "%5b",
+        "zz",
+        "M%FF",
+        "%0d%0aX-Evil:%201",
+        "%F0%9F%90%9F",
+        "%",
+        "a".repeat(7000).as_str(),
     ] {
         for path in [format!("{repository}/tags/list"), "_catalog".to_owned()] {
             let answer = root().get(format!("/v2/{path}?n=1&last={last}")).send();
@@ -100,15 +131,26 @@ fn artifact_types_are_compared_as_text() {
     document["artifactType"] = serde_json::json!("application/x+json");
     root().put_image(&image.repository, "r", &content::bytes_of(&document));
     let digest = content::sha256(b"absent");
-    for (value, count) in [("*", 0), ("application/*", 0), (".*", 0), ("application/x%2Bjson", 1), ("APPLICATION/X%2BJSON", 0), ("%00", 0), ("%FF", 0)] {
-        let answer = root().get(format!("/v2/{}/referrers/{digest}?artifactType={value}", image.repository)).send();
+    for (value, count) in [
+        ("*", 0),
+        ("application/*", 0),
+        (".*", 0),
+        ("application/x%2Bjson", 1),
+        ("APPLICATION/X%2BJSON", 0),
+        ("%00", 0),
+        ("%FF", 0),
+    ] {
+        let answer =
+            root().get(format!("/v2/{}/referrers/{digest}?artifactType={value}", image.repository)).send();
         if answer.status == 200 {
             assert_eq!(answer.json()["manifests"].as_array().map(Vec::len), Some(count), "{value}");
         } else {
             answer.assert_refused(&[400]);
         }
     }
-    let long = root().get(format!("/v2/{}/referrers/{digest}?artifactType={}", image.repository, "a".repeat(64 << 10))).try_send();
+    let long = root()
+        .get(format!("/v2/{}/referrers/{digest}?artifactType={}", image.repository, "a".repeat(64 << 10)))
+        .try_send();
     assert!(long.map_or(true, |answer| matches!(answer.status, 400 | 414 | 431)));
     assert_alive();
 }
@@ -120,12 +162,14 @@ fn thousands_of_tags_are_listed_by_many_during_deletes() {
     let client = server.root();
     let image = Image::new(&fresh_repository("listing"));
     client.push_blobs_of(&image);
-    let count = if full() { 100_000 } else { 3_000 };
+    let count = if is_full_run() { 100_000 } else { 3_000 };
     let tags: Vec<String> = (0..count).map(|number| format!("t{number:07}")).collect();
     for part in tags.chunks(10) {
         let query: Vec<String> = part.iter().map(|tag| format!("tag={tag}")).collect();
         let reference = format!("{}?{}", image.digest, query.join("&"));
-        client.put_manifest(&image.repository, &reference, media_type::IMAGE, &image.manifest).assert_status(201);
+        client
+            .put_manifest(&image.repository, &reference, media_type::IMAGE, &image.manifest)
+            .assert_status(201);
     }
     let list = || {
         let mut found = Vec::new();
@@ -159,7 +203,7 @@ fn thousands_of_tags_are_listed_by_many_during_deletes() {
     assert_eq!(list().len(), count - 150);
     let after = server.usage();
     assert!(after.memory < before.memory + (64 << 20), "{before:?} {after:?}");
-    crate::assert_serves(&client);
+    client.assert_serves();
 }
 
 #[test]

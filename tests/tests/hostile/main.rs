@@ -1,10 +1,12 @@
 //! Hostile inputs, row by row: `specs/hostile-inputs.md`, whose ids stand in comments.
 //!
 //! After each row the same node serves a normal push and pull ([`assert_alive`]). Rows that need many
-//! connections run in moderate numbers; `SHOAL_TEST_FULL=1` asks for the numbers of the specification.
+//! connections run in moderate numbers; `SHOAL_TEST_FULL=1` asks for the numbers of the specification. Rows
+//! that wait for the server's clock are in the binary `patience`.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod boot;
+mod claims;
 mod damage;
 mod digests;
 mod documents;
@@ -15,16 +17,14 @@ mod manifests;
 mod messages;
 mod names;
 mod passwords;
-mod slow;
+mod silence;
 mod tls;
 mod tokens;
 mod uploads;
 
 use std::sync::OnceLock;
 
-use shoal_tests::content::sha256;
 use shoal_tests::http::Client;
-use shoal_tests::registry::fresh_repository;
 use shoal_tests::{Server, ServerOptions, shared};
 
 /// The node that tests share which leave nothing behind.
@@ -50,24 +50,7 @@ fn anonymous() -> Client {
     server().anonymous()
 }
 
-/// Whether rows run in the numbers of the specification.
-fn full() -> bool {
-    std::env::var_os("SHOAL_TEST_FULL").is_some_and(|value| value == "1")
-}
-
 /// Pushes and pulls an image: the shared node still works.
 fn assert_alive() {
-    assert_serves(&root());
-}
-
-/// Pushes and pulls an image.
-fn assert_serves(client: &Client) {
-    let repository = fresh_repository("alive");
-    let image = client.push_image(&repository, "v1");
-    let manifest = client.get(format!("/v2/{repository}/manifests/v1")).send();
-    manifest.assert_status(200);
-    assert_eq!(manifest.body, image.manifest);
-    let layer = client.get(format!("/v2/{repository}/blobs/{}", sha256(&image.layer))).send();
-    layer.assert_status(200);
-    assert_eq!(layer.body, image.layer);
+    root().assert_serves();
 }

@@ -4,11 +4,11 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{assert_alive, full, own_server, root};
+use crate::{assert_alive, own_server, root};
 use serde_json::{Value, json};
 use shoal_tests::content::{self, ZERO_DIGEST, bytes_of, media_type, serial, sha256, unique_bytes};
 use shoal_tests::http::Client;
-use shoal_tests::registry::{Image, fresh_repository};
+use shoal_tests::registry::{Image, fresh_repository, is_full_run};
 
 /// What the specification allows, times what an unoptimised build on a busy machine takes.
 const ONE_SECOND: Duration = Duration::from_secs(5);
@@ -28,7 +28,8 @@ fn thousands_of_descriptors_are_one_batch() {
     let mut same = content::image(&image.config, &[]);
     same["layers"] = Value::Array(vec![layer.clone(); 20_000]);
     let mut missing = same.clone();
-    let absent = |number: usize| json!({"mediaType": "a/b", "digest": format!("sha256:{number:064x}"), "size": 1});
+    let absent =
+        |number: usize| json!({"mediaType": "a/b", "digest": format!("sha256:{number:064x}"), "size": 1});
     missing["layers"] = Value::Array((0..20_000).map(absent).collect());
     let mut config_is_layer = content::image(&image.config, &[]);
     config_is_layer["layers"] = json!([config_is_layer["config"]]);
@@ -52,7 +53,8 @@ fn indexes_of_indexes_are_walked_in_bounds() {
         let image = root().push_image(&repository, "leaf");
         let mut below = content::descriptor(media_type::IMAGE, &image.manifest);
         for level in 0..levels {
-            let mut document = content::index(&if twice { vec![below.clone(), below.clone()] } else { vec![below.clone()] });
+            let mut document =
+                content::index(&if twice { vec![below.clone(), below.clone()] } else { vec![below.clone()] });
             document["annotations"] = json!({"level": level.to_string()});
             let began = Instant::now();
             let bytes = put_index(&repository, "top", &document);
@@ -120,8 +122,14 @@ fn urls_in_layers_are_never_fetched() {
     let image = Image::new(&fresh_repository("manifests"));
     root().push_blobs_of(&image);
     let layer = unique_bytes(10);
-    let mut foreign = content::descriptor("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", &layer);
-    foreign["urls"] = json!([format!("http://{address}/x"), "http://169.254.169.254/latest", "file:///etc/passwd", "javascript:x"]);
+    let mut foreign =
+        content::descriptor("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", &layer);
+    foreign["urls"] = json!([
+        format!("http://{address}/x"),
+        "http://169.254.169.254/latest",
+        "file:///etc/passwd",
+        "javascript:x"
+    ]);
     let mut document = content::image(&image.config, &[]);
     document["layers"] = json!([foreign]);
     root().put_image(&image.repository, "foreign", &bytes_of(&document));
@@ -137,7 +145,8 @@ fn huge_and_evil_annotations_are_stored_as_they_are() {
     // XM12
     let image = Image::new(&fresh_repository("manifests"));
     root().push_blobs_of(&image);
-    let many: serde_json::Map<String, Value> = (0..100_000).map(|number| (format!("k{number}"), json!("v"))).collect();
+    let many: serde_json::Map<String, Value> =
+        (0..100_000).map(|number| (format!("k{number}"), json!("v"))).collect();
     let evil = json!({"<script>alert(1)</script>": "javascript:alert(1)", "\u{1b}[31m": "\u{1b}]0;x\u{7}", "a\r\nb": "c\u{1}d"});
     for annotations in [json!({"k".repeat(1 << 20): "v"}), Value::Object(many), evil] {
         let mut document = content::image(&image.config, &[&image.layer]);
@@ -176,7 +185,9 @@ fn odd_subjects_are_taken_and_bad_ones_refused() {
     root().get(format!("/v2/{mine}/manifests/{}", other.digest)).send().assert_error(404, "MANIFEST_UNKNOWN");
     assert!(root().referrers(&theirs, &other.digest).is_empty());
     assert_eq!(root().referrers(&mine, &other.digest).len(), 1);
-    for bad in [json!({"mediaType": "a/b", "digest": "sha256:x", "size": 1}), json!({}), json!("x"), json!([])] {
+    for bad in
+        [json!({"mediaType": "a/b", "digest": "sha256:x", "size": 1}), json!({}), json!("x"), json!([])]
+    {
         put(&bad).assert_refused(&[400]);
     }
     assert_alive();
@@ -188,7 +199,7 @@ fn many_large_referrers_are_listed_in_pages() {
     let image = Image::new(&fresh_repository("manifests"));
     root().push_blobs_of(&image);
     let subject = format!("missing {}", serial());
-    let count = if full() { 40 } else { 8 };
+    let count = if is_full_run() { 40 } else { 8 };
     for number in 0..count {
         let mut document = content::image(&image.config, &[]);
         document["subject"] = content::descriptor(media_type::IMAGE, subject.as_bytes());
@@ -217,7 +228,7 @@ fn many_referrers_of_one_subject_stay_quick() {
     let repository = fresh_repository("manifests");
     root().push_blob(&repository, b"{}");
     let subject = content::descriptor(media_type::IMAGE, format!("missing {}", serial()).as_bytes());
-    let count = if full() { 100_000 } else { 300 };
+    let count = if is_full_run() { 100_000 } else { 300 };
     for number in 0..count {
         let mut document = content::image(b"{}", &[]);
         document["subject"] = subject.clone();
@@ -245,7 +256,8 @@ fn tags_in_the_query_need_the_right_to_push_and_have_a_limit() {
     }
     let many: String = (0..10_000).map(|number| format!("&tag=t{number}")).collect();
     let target = format!("/v2/{repository}/manifests/{}?{}", new.digest, &many[1..]);
-    let answer = root().put(target).header("Content-Type", media_type::IMAGE).body(new.manifest.clone()).try_send();
+    let answer =
+        root().put(target).header("Content-Type", media_type::IMAGE).body(new.manifest.clone()).try_send();
     // The head alone is larger than what a head may be.
     assert!(answer.map_or(true, |answer| matches!(answer.status, 414 | 431)));
     let fitting: String = (0..600).map(|number| format!("&tag=t{number}")).collect();
@@ -277,7 +289,8 @@ fn conditions_that_make_no_sense_are_refused() {
     let list = vec!["\"x\""; 4000].join(", ");
     put("v1", &list).assert_refused(&[400, 412]);
     let long = vec![format!("\"{ZERO_DIGEST}\""); 10_000].join(", ");
-    let answer = root().put(format!("/v2/{repository}/manifests/v1")).header("If-Match", long).body("x").try_send();
+    let answer =
+        root().put(format!("/v2/{repository}/manifests/v1")).header("If-Match", long).body("x").try_send();
     assert!(answer.map_or(true, |answer| matches!(answer.status, 400 | 412 | 431)));
     root().get(format!("/v2/{repository}/manifests/absent")).send().assert_error(404, "MANIFEST_UNKNOWN");
     assert_alive();
@@ -289,8 +302,13 @@ fn configurations_may_be_anything() {
     let repository = fresh_repository("manifests");
     let layer = unique_bytes(100);
     root().push_blob(&repository, &layer);
-    let large = unique_bytes(if full() { 1 << 30 } else { 8 << 20 });
-    for (tag, config) in [("empty", Vec::new()), ("noise", unique_bytes(512)), ("short", b"{\"rootfs\":{\"diff_ids\":[]}}".to_vec()), ("large", large)] {
+    let large = unique_bytes(if is_full_run() { 1 << 30 } else { 8 << 20 });
+    for (tag, config) in [
+        ("empty", Vec::new()),
+        ("noise", unique_bytes(512)),
+        ("short", b"{\"rootfs\":{\"diff_ids\":[]}}".to_vec()),
+        ("large", large),
+    ] {
         root().push_blob(&repository, &config);
         root().put_image(&repository, tag, &bytes_of(&content::image(&config, &[&layer])));
         root().get(format!("/v2/{repository}/manifests/{tag}")).send().assert_status(200);
@@ -305,7 +323,7 @@ fn a_tag_put_by_many_at_once_is_always_one_of_them() {
     let client = server.root();
     let repository = fresh_repository("manifests");
     let images: Vec<Image> = (0..10).map(|_| client.push_image(&repository, "seed")).collect();
-    let rounds = if full() { 1000 } else { 20 };
+    let rounds = if is_full_run() { 1000 } else { 20 };
     thread::scope(|scope| {
         for image in &images {
             let (client, repository, images) = (&client, &repository, &images);
@@ -320,5 +338,5 @@ fn a_tag_put_by_many_at_once_is_always_one_of_them() {
         }
     });
     assert_eq!(client.tags(&repository), ["hot", "seed"]);
-    crate::assert_serves(&client);
+    client.assert_serves();
 }

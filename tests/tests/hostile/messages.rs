@@ -1,13 +1,12 @@
 //! HTTP/1.1 messages: section 5 of `specs/hostile-inputs.md`, XH1, XH2, XH4, XH6, XH9 to XH13.
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::{anonymous, assert_alive, assert_serves, own_server, root};
+use crate::{anonymous, assert_alive, own_server, root};
 use shoal_tests::content::unique_bytes;
 use shoal_tests::raw::{Answer, Connection};
-use shoal_tests::registry::fresh_repository;
+use shoal_tests::registry::{fresh_repository, is_full_run};
 
 /// Sends `bytes` and returns everything that comes back until the server ends the connection.
 fn conversation(bytes: &[u8]) -> String {
@@ -125,7 +124,7 @@ fn a_million_tiny_chunks_cost_little() {
     let client = server.root();
     let repository = fresh_repository("messages");
     let session = client.start_upload(&repository);
-    let count = if crate::full() { 1_000_000 } else { 100_000 };
+    let count = if is_full_run() { 1_000_000 } else { 100_000 };
     let before = server.usage();
     let bytes = unique_bytes(count);
     let answer = client.patch(&session).chunked(bytes, 1).send();
@@ -134,14 +133,17 @@ fn a_million_tiny_chunks_cost_little() {
     assert!(after.memory < before.memory + (32 << 20), "{before:?} {after:?}");
     // Unoptimised, so far above the specification's figure.
     assert!(after.cpu - before.cpu < Duration::from_secs(20), "{before:?} {after:?}");
-    assert_serves(&client);
+    client.assert_serves();
 }
 
 #[test]
 fn heads_have_limits() {
     // XH4: 128 headers and 32 KiB
     let with = |headers: &str| {
-        let request = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}{headers}\r\n", root().authorization_line());
+        let request = format!(
+            "GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}{headers}\r\n",
+            root().authorization_line()
+        );
         exchange(&request).status
     };
     // Three headers are in every request here.
@@ -160,15 +162,28 @@ fn heads_have_limits() {
 #[test]
 fn characters_that_headers_may_not_hold_are_refused() {
     // XH4
-    for header in ["X: a\0b", "X: a\rb", "X\u{e9}: b", "X y: b", ": b", "X", "X\0: b", "X(: b", "X: a\u{1}b"] {
+    for header in ["X: a\0b", "X: a\rb", "X\u{e9}: b", "X y: b", ": b", "X", "X\0: b", "X(: b", "X: a\u{1}b"]
+    {
         let request = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n\r\n");
         let text = conversation(request.as_bytes());
         assert!(matches!(statuses(&text)[..], ["400"]), "{header:?}: {text}");
     }
-    for line in ["GET /v2/", "GET  /v2/ HTTP/1.1", "GET /v2/ HTTP/1.1 x", "GET /v2/ HTTP/9.9", "GET /v2/ FTP/1.1", "GET\t/v2/ HTTP/1.1", "G\0T /v2/ HTTP/1.1", "/v2/ HTTP/1.1"] {
+    for line in [
+        "GET /v2/",
+        "GET  /v2/ HTTP/1.1",
+        "GET /v2/ HTTP/1.1 x",
+        "GET /v2/ HTTP/9.9",
+        "GET /v2/ FTP/1.1",
+        "GET\t/v2/ HTTP/1.1",
+        "G\0T /v2/ HTTP/1.1",
+        "/v2/ HTTP/1.1",
+    ] {
         let text = conversation(format!("{line}\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
         let found = statuses(&text);
-        assert!(found.len() <= 1 && found.iter().all(|status| status.starts_with('4') || *status == "505"), "{line:?}: {text}");
+        assert!(
+            found.len() <= 1 && found.iter().all(|status| status.starts_with('4') || *status == "505"),
+            "{line:?}: {text}"
+        );
     }
     assert_alive();
 }
@@ -179,9 +194,17 @@ fn other_protocols_are_dropped() {
     let server = own_server();
     let before = server.usage();
     let noise = unique_bytes(100_000);
-    let hello = [&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03][..], &noise[..500]].concat();
+    let hello =
+        [&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03][..], &noise[..500]].concat();
     let endless = vec![b'x'; 4 << 20];
-    for bytes in [hello.as_slice(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", b"SSH-2.0-x\r\n", &noise, &endless, &[0; 1000]] {
+    for bytes in [
+        hello.as_slice(),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        b"SSH-2.0-x\r\n",
+        &noise,
+        &endless,
+        &[0; 1000],
+    ] {
         let mut connection = Connection::open(server.host()).expect("connect");
         let _ = connection.send(bytes);
         let answer = connection.read_until_closed(Duration::from_secs(20)).expect("dropped");
@@ -190,26 +213,7 @@ fn other_protocols_are_dropped() {
     }
     let after = server.usage();
     assert!(after.memory < before.memory + (16 << 20), "{before:?} {after:?}");
-    assert_serves(&server.root());
-}
-
-#[test]
-fn a_pipeline_whose_answers_are_not_read_is_bounded_and_cut() {
-    // XH9
-    let server = own_server();
-    let client = server.root();
-    let repository = fresh_repository("messages");
-    let digest = client.push_blob(&repository, &unique_bytes(1 << 20));
-    let request = format!("GET /v2/{repository}/blobs/{digest} HTTP/1.1\r\nHost: x\r\n{}\r\n", client.authorization_line());
-    let before = server.usage();
-    let mut connection = Connection::open(client.host()).expect("connect");
-    connection.stream().set_write_timeout(Some(Duration::from_secs(5))).expect("a timeout");
-    let _ = connection.send(request.repeat(1000).as_bytes());
-    let during = server.usage();
-    assert!(during.memory < before.memory + (24 << 20), "{before:?} {during:?}");
-    let sockets = server.sockets();
-    shoal_tests::wait_until("the reader is cut", Duration::from_secs(50), || server.sockets() < sockets);
-    assert_serves(&client);
+    server.root().assert_serves();
 }
 
 #[test]
@@ -248,7 +252,8 @@ fn there_is_one_authorization_or_none() {
         let answer = exchange(&format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n"));
         assert!(matches!(answer.status, 400 | 401), "{lines}: {}", answer.status);
     }
-    let huge = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", "x".repeat(1 << 20));
+    let huge =
+        format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", "x".repeat(1 << 20));
     assert_refused_and_closed("1 MiB", &conversation(huge.as_bytes()));
     assert_alive();
 }
@@ -275,7 +280,8 @@ fn forwarding_headers_of_strangers_are_ignored() {
     let host = anonymous().host().to_owned();
     let repository = fresh_repository("messages");
     let headers = "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.invalid\r\nX-Forwarded-Port: 1\r\nForwarded: for=10.0.0.1;host=evil.invalid;proto=https\r\nX-Real-IP: 10.0.0.1\r\n";
-    let answer = exchange(&format!("GET /v2/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"));
+    let answer =
+        exchange(&format!("GET /v2/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"));
     answer.assert_error(401, "UNAUTHORIZED");
     let challenge = answer.header("www-authenticate").expect("a challenge");
     assert!(challenge.contains(&format!("realm=\"http://{host}/token\"")), "{challenge}");
@@ -302,7 +308,10 @@ fn protocols_are_not_switched() {
         assert!(answer.status < 500);
     }
     for target in ["127.0.0.1:22", "x:1", "/v2/", "http://127.0.0.1:22/"] {
-        let answer = exchange(&format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n", root().authorization_line()));
+        let answer = exchange(&format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n",
+            root().authorization_line()
+        ));
         assert!((400..500).contains(&answer.status), "{target}: {}", answer.status);
     }
     assert_alive();
@@ -315,23 +324,15 @@ fn long_accept_lists_are_bounded() {
     let image = root().push_image(&repository, "v1");
     let accept = |size: usize| "application/x;q=0.1, ".repeat(size / 21);
     let path = format!("/v2/{repository}/manifests/v1");
-    let fits = root().get(&path).header("Accept", accept(24 << 10)).header("Accept-Encoding", "gzip;q=1, *;q=0").send();
+    let fits = root()
+        .get(&path)
+        .header("Accept", accept(24 << 10))
+        .header("Accept-Encoding", "gzip;q=1, *;q=0")
+        .send();
     fits.assert_status(200);
     assert_eq!(fits.body, image.manifest);
     assert_eq!(fits.header("content-encoding"), None);
     let large = root().get(&path).header("Accept", accept(64 << 10)).try_send();
     assert!(large.map_or(true, |answer| answer.status == 431));
-    assert_alive();
-}
-
-#[test]
-fn a_connection_that_is_half_closed_still_ends() {
-    // A client that sends FIN after its request: answered or dropped, never kept
-    let mut connection = Connection::open(root().host()).expect("connect");
-    let request = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{}\r\n", root().authorization_line());
-    connection.send(request.as_bytes()).expect("send");
-    let stream: &TcpStream = connection.stream();
-    stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
-    assert!(connection.is_closed_within(Duration::from_secs(15)));
     assert_alive();
 }

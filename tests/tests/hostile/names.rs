@@ -10,7 +10,11 @@ use shoal_tests::registry::fresh_repository;
 
 /// Sends a request line as it is, as root unless `client` is another.
 fn line(client: &Client, request: &str) -> Answer {
-    let bytes = format!("{request} HTTP/1.1\r\nHost: {}\r\n{}Connection: close\r\n\r\n", client.host(), client.authorization_line());
+    let bytes = format!(
+        "{request} HTTP/1.1\r\nHost: {}\r\n{}Connection: close\r\n\r\n",
+        client.host(),
+        client.authorization_line()
+    );
     let method = request.split(' ').next().unwrap_or_default();
     let connection = Connection::open(client.host()).expect("connect");
     connection.exchange(method, bytes.as_bytes()).expect("an answer")
@@ -50,7 +54,21 @@ fn dots_in_paths_lead_nowhere() {
 #[test]
 fn control_characters_and_delimiters_in_names_are_refused_and_not_echoed() {
     // XN3
-    for odd in ["%00", "%0d%0aX-Evil:%201", "%09", "%7f", "%5c", ";v=1", "%3bv=1", "%23", "%3f", "%20", "%ff", "%zz", "%"] {
+    for odd in [
+        "%00",
+        "%0d%0aX-Evil:%201",
+        "%09",
+        "%7f",
+        "%5c",
+        ";v=1",
+        "%3bv=1",
+        "%23",
+        "%3f",
+        "%20",
+        "%ff",
+        "%zz",
+        "%",
+    ] {
         for path in ["manifests/v1", "tags/list", "blobs/uploads/"] {
             let answer = get(&format!("/v2/names/a{odd}b/{path}"));
             // Not UTF-8, or a POST-only path: other refusals are as good.
@@ -67,8 +85,24 @@ fn control_characters_and_delimiters_in_names_are_refused_and_not_echoed() {
 fn names_outside_the_grammar_are_refused() {
     // XN4, XN6
     for name in [
-        "A/b", "a//b", ".a", "a.", "a/-b", "a___b", "a..b", "-", "_", "a/", "/a", "a._b", "%EF%BD%81pp", "%D0%B0", "a%CC%81",
-        "a%E2%80%8Db", "a%E2%80%AEb", "%F0%9F%90%9F",
+        "A/b",
+        "a//b",
+        ".a",
+        "a.",
+        "a/-b",
+        "a___b",
+        "a..b",
+        "-",
+        "_",
+        "a/",
+        "/a",
+        "a._b",
+        "%EF%BD%81pp",
+        "%D0%B0",
+        "a%CC%81",
+        "a%E2%80%8Db",
+        "a%E2%80%AEb",
+        "%F0%9F%90%9F",
     ] {
         for (method, path) in [("POST", "blobs/uploads/"), ("GET", "tags/list"), ("GET", "manifests/v1")] {
             let answer = line(&root(), &format!("{method} /v2/{name}/{path}"));
@@ -105,7 +139,8 @@ fn names_have_a_length_and_targets_too() {
 #[test]
 fn repositories_named_like_routes_are_ordinary() {
     // XN7
-    for name in ["x/manifests/y", "x/blobs/uploads", "x/tags/list", "x/referrers", "manifests", "x/_catalog"] {
+    for name in ["x/manifests/y", "x/blobs/uploads", "x/tags/list", "x/referrers", "manifests", "x/_catalog"]
+    {
         let name = format!("{}/{name}", fresh_repository("names"));
         if name.contains("_catalog") {
             root().get(format!("/v2/{name}/tags/list")).send().assert_error(400, "NAME_INVALID");
@@ -115,7 +150,8 @@ fn repositories_named_like_routes_are_ordinary() {
         assert_eq!(root().get(format!("/v2/{name}/manifests/v1")).send().body, image.manifest);
         assert_eq!(root().tags(&name), ["v1"]);
         // The right on the resulting repository is the one that counts.
-        let other = Client::bearer(root().host(), &root().token(&["repository:x:pull", "repository:names:pull"]));
+        let other =
+            Client::bearer(root().host(), &root().token(&["repository:x:pull", "repository:names:pull"]));
         other.get(format!("/v2/{name}/manifests/v1")).send().assert_error(401, "UNAUTHORIZED");
     }
     assert_alive();
@@ -173,7 +209,8 @@ fn headers_do_not_replace_method_or_path() {
     answer.assert_status(200);
     assert_eq!(answer.body, image.manifest);
     assert_eq!(root().tags(&repository), ["v1"]);
-    let location = root().post(format!("/v2/{repository}/blobs/uploads/")).header("X-Forwarded-Prefix", "/evil").send();
+    let location =
+        root().post(format!("/v2/{repository}/blobs/uploads/")).header("X-Forwarded-Prefix", "/evil").send();
     assert!(location.location().starts_with(&format!("/v2/{repository}/")));
     assert_alive();
 }
@@ -248,8 +285,12 @@ fn a_foreign_registry_host_shows_nothing_to_strangers() {
     // XN12, as far as one registry goes: the host never opens what the caller may not read
     let repository = fresh_repository("names");
     root().push_image(&repository, "v1");
-    for host in ["999999999999.dkr.ecr.x.evil", "99999999999.dkr.ecr.local.x", "9999999999999.dkr.ecr.local.x"] {
-        let request = format!("GET /v2/{repository}/manifests/v1 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    for host in
+        ["999999999999.dkr.ecr.x.evil", "99999999999.dkr.ecr.local.x", "9999999999999.dkr.ecr.local.x"]
+    {
+        let request = format!(
+            "GET /v2/{repository}/manifests/v1 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        );
         let connection = Connection::open(root().host()).expect("connect");
         let answer = connection.exchange("GET", request.as_bytes()).expect("an answer");
         assert!(matches!(answer.status, 401 | 404), "{host}: {}", answer.status);
@@ -276,7 +317,8 @@ fn no_method_on_any_route_misses_the_check() {
         session.clone(),
         format!("{session}?digest={blob}"),
     ];
-    let methods = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "FOO"];
+    let methods =
+        ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "FOO"];
     for client in [anonymous(), narrow] {
         for route in &routes {
             for method in methods {
@@ -302,7 +344,12 @@ fn there_and_not_there_look_the_same_to_strangers() {
     // Silence: same status, same body but for the name asked
     let (here, nowhere) = (fresh_repository("names"), fresh_repository("names"));
     root().push_image(&here, "v1");
-    for path in ["manifests/v1".to_owned(), "tags/list".into(), format!("blobs/{ZERO_DIGEST}"), "blobs/uploads/x".into()] {
+    for path in [
+        "manifests/v1".to_owned(),
+        "tags/list".into(),
+        format!("blobs/{ZERO_DIGEST}"),
+        "blobs/uploads/x".into(),
+    ] {
         let ask = |name: &str| {
             let answer = anonymous().get(format!("/v2/{name}/{path}")).send();
             let challenge = answer.header("www-authenticate").unwrap_or_default().replace(name, "*");
@@ -320,7 +367,9 @@ fn a_body_does_not_keep_a_refused_connection_busy() {
     let answer = anonymous().post(target).body(unique_bytes(6 << 20)).send();
     answer.assert_error(401, "UNAUTHORIZED");
     let mut connection = Connection::open(root().host()).expect("connect");
-    let head = format!("POST /v2/{repository}/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+    let head = format!(
+        "POST /v2/{repository}/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    );
     connection.send(head.as_bytes()).expect("send");
     connection.answer("POST").expect("an answer").assert_error(401, "UNAUTHORIZED");
     assert!(connection.is_closed_within(Duration::from_secs(20)), "still open");

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::{assert_alive, full, own_server, server};
+use crate::{assert_alive, own_server, server};
 use shoal_tests::http::Client;
 use shoal_tests::raw::{Answer, Connection};
+use shoal_tests::registry::is_full_run;
 use shoal_tests::{Server, ServerOptions, wait_until};
 
 fn ask(host: &str, source: [u8; 4], authorization: &str, target: &str) -> Answer {
@@ -72,7 +73,7 @@ fn long_passwords_are_compared_to_their_end() {
 fn unknown_users_and_wrong_passwords_look_and_take_the_same() {
     // XT13, A24
     let server = own_server();
-    let rounds = if full() { 1000 } else { 12 };
+    let rounds = if is_full_run() { 1000 } else { 12 };
     let ask = |user: &str, source: [u8; 4]| {
         let began = Instant::now();
         let client = Client::basic(server.host(), user, "wrong password").at(IpAddr::from(source));
@@ -106,7 +107,9 @@ fn unknown_users_and_wrong_passwords_look_and_take_the_same() {
 fn guessing_is_slowed_and_the_owner_still_gets_in() {
     // XT14, H8
     let server = own_server();
-    let ask = |source: [u8; 4], password: &str| Client::basic(server.host(), "root", password).at(IpAddr::from(source)).get("/v2/").send();
+    let ask = |source: [u8; 4], password: &str| {
+        Client::basic(server.host(), "root", password).at(IpAddr::from(source)).get("/v2/").send()
+    };
     let guesser = [127, 2, 0, 1];
     let mut slowed = 0;
     for number in 0..60 {
@@ -148,7 +151,7 @@ fn many_wrong_passwords_at_once_do_not_take_the_node() {
     let after = server.usage();
     // A few hashes at once, not forty.
     assert!(after.memory < before.memory + (160 << 20), "{before:?} {after:?}");
-    crate::assert_serves(&server.root());
+    server.root().assert_serves();
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn abandoned_logins_do_not_pile_up() {
         is_quiet
     });
     assert!(highest < before.memory + (160 << 20), "{before:?}, then {highest} bytes");
-    crate::assert_serves(&server.root());
+    server.root().assert_serves();
 }
 
 fn form(content_type: &str, fields: &str) -> Answer {
@@ -197,7 +200,13 @@ fn forms_that_make_no_sense_are_refused() {
         (urlencoded, "grant_type=refresh_token&refresh_token=..".into()),
         (urlencoded, "%ff%fe=%00&grant_type=%00".into()),
         (urlencoded, "&&&===&&".into()),
-        ("application/json", format!("{{\"grant_type\":\"password\",\"username\":\"root\",\"password\":\"{}\"}}", server().password())),
+        (
+            "application/json",
+            format!(
+                "{{\"grant_type\":\"password\",\"username\":\"root\",\"password\":\"{}\"}}",
+                server().password()
+            ),
+        ),
         ("text/plain", format!("grant_type=password&username=root&password={password}")),
         (urlencoded, format!("x={}", "y".repeat(1 << 20))),
     ] {
@@ -214,8 +223,10 @@ fn repeated_fields_have_one_meaning() {
     // XT16: never a mixture of the two
     let urlencoded = "application/x-www-form-urlencoded";
     let password: String = server().password().bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let first_right = form(urlencoded, &format!("grant_type=password&username=root&password={password}&password=x"));
-    let first_wrong = form(urlencoded, &format!("grant_type=password&username=root&password=x&password={password}"));
+    let first_right =
+        form(urlencoded, &format!("grant_type=password&username=root&password={password}&password=x"));
+    let first_wrong =
+        form(urlencoded, &format!("grant_type=password&username=root&password=x&password={password}"));
     let statuses = [first_right.status, first_wrong.status];
     assert!(statuses.iter().all(|status| matches!(status, 200 | 400 | 401)), "{statuses:?}");
     assert!(statuses.iter().filter(|status| **status == 200).count() <= 1, "{statuses:?}");

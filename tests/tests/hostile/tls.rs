@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::full;
 use rustls::ClientConfig;
 use shoal_tests::content::unique_bytes;
 use shoal_tests::raw::Connection;
+use shoal_tests::registry::is_full_run;
 use shoal_tests::tls::{client_config, connect};
 use shoal_tests::{Server, ServerOptions, shared};
 
@@ -25,7 +25,8 @@ fn config() -> ClientConfig {
 pub(crate) fn assert_alive() {
     let mut connection = connect(server().host(), config()).expect("a handshake");
     let client = server().root();
-    let request = format!("GET /v2/ HTTP/1.1\r\nHost: {}\r\n{}\r\n", server().host(), client.authorization_line());
+    let request =
+        format!("GET /v2/ HTTP/1.1\r\nHost: {}\r\n{}\r\n", server().host(), client.authorization_line());
     connection.send(request.as_bytes()).expect("send");
     connection.answer("GET").expect("an answer").assert_status(200);
 }
@@ -46,7 +47,13 @@ fn the_realm_is_https_where_the_connection_is() {
 fn plain_text_on_the_tls_port_is_dropped() {
     // XH6
     let noise = unique_bytes(5000);
-    for bytes in [b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n".as_slice(), b"SSH-2.0-x\r\n", &noise, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0; 9000]] {
+    for bytes in [
+        b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n".as_slice(),
+        b"SSH-2.0-x\r\n",
+        &noise,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &[0; 9000],
+    ] {
         let mut plain = Connection::open(server().host()).expect("connect");
         let _ = plain.send(bytes);
         let answer = plain.read_until_closed(Duration::from_secs(16)).expect("dropped");
@@ -96,24 +103,10 @@ fn early_data_is_not_offered() {
 }
 
 #[test]
-fn sockets_without_a_hello_are_cut() {
-    // XH5
-    let began = Instant::now();
-    let count = if full() { 5000 } else { 250 };
-    let mut silent: Vec<_> = (0..count).map(|_| Connection::open(server().host()).expect("connect")).collect();
-    assert_alive();
-    for connection in &mut silent {
-        let left = (began + Duration::from_secs(16)).saturating_duration_since(Instant::now()).max(Duration::from_millis(50));
-        assert!(connection.is_closed_within(left), "open after {:?}", began.elapsed());
-    }
-    assert_alive();
-}
-
-#[test]
 fn handshakes_that_end_at_once_leave_nothing() {
     // XH8
     let before = server().usage();
-    for _ in 0..if full() { 10_000 } else { 300 } {
+    for _ in 0..if is_full_run() { 10_000 } else { 300 } {
         drop(connect(server().host(), config()).expect("a handshake"));
     }
     assert_alive();

@@ -48,7 +48,11 @@ impl Token {
     /// The token with other claims, all else untouched.
     fn claiming(&self, claims: &Value) -> String {
         let header = self.signed.split('.').next().unwrap_or_default();
-        format!("{header}.{}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()), URL_SAFE_NO_PAD.encode(&self.signature))
+        format!(
+            "{header}.{}.{}",
+            URL_SAFE_NO_PAD.encode(claims.to_string()),
+            URL_SAFE_NO_PAD.encode(&self.signature)
+        )
     }
 
     fn signing_input(&self) -> String {
@@ -80,7 +84,9 @@ fn no_other_algorithm_is_accepted() {
     let (mut token, repository) = Token::good();
     ask(&repository, &token.signed_by(&token.signature)).assert_status(200);
     let alg = token.header["alg"].clone();
-    for other in ["none", "None", "nOnE", "", "HS256", "HS512", "RS256", "ES256", "PS256", "EdDSA ", "eddsa", "Ed448"] {
+    for other in
+        ["none", "None", "nOnE", "", "HS256", "HS512", "RS256", "ES256", "PS256", "EdDSA ", "eddsa", "Ed448"]
+    {
         token.header["alg"] = json!(other);
         assert_void(&repository, &token.text());
         assert_void(&repository, &format!("{}.", token.signing_input()));
@@ -169,7 +175,16 @@ fn signatures_are_exact() {
         .collect();
     let mut small_order = vec![0; 64];
     small_order[0] = 1;
-    for signature in [vec![0; 64], Vec::new(), good[..63].to_vec(), [good.as_slice(), &[0]].concat(), flipped, [&good[..32], &malleable].concat(), small_order, good.repeat(2)] {
+    for signature in [
+        vec![0; 64],
+        Vec::new(),
+        good[..63].to_vec(),
+        [good.as_slice(), &[0]].concat(),
+        flipped,
+        [&good[..32], &malleable].concat(),
+        small_order,
+        good.repeat(2),
+    ] {
         assert_void(&repository, &token.signed_by(&signature));
     }
     // Another text for the same bytes is another token.
@@ -226,7 +241,12 @@ fn the_life_of_a_token_is_short() {
 fn enormous_tokens_are_refused_unread() {
     // XT7
     let repository = fresh_repository("tokens");
-    for token in ["a".repeat(20_000), ".".repeat(20_000), "a.".repeat(10_000), "e30.e30.".to_owned() + &"A".repeat(12_000)] {
+    for token in [
+        "a".repeat(20_000),
+        ".".repeat(20_000),
+        "a.".repeat(10_000),
+        "e30.e30.".to_owned() + &"A".repeat(12_000),
+    ] {
         assert_void(&repository, &token);
     }
     for token in ["a".repeat(10 << 20), ".".repeat(1 << 20)] {
@@ -251,7 +271,15 @@ fn scopes_give_the_intersection_with_the_rights() {
     let star = access(&["repository:*:pull"]);
     assert!(star == json!([]) || star[0]["name"] == "*");
     assert_void(&repository, &root().token(&["repository:*:pull"]));
-    assert_void(&repository, &root().token(&["repository:a/../b:pull", "repository:..:pull", "repository::pull", "repository:%2f:pull"]));
+    assert_void(
+        &repository,
+        &root().token(&[
+            "repository:a/../b:pull",
+            "repository:..:pull",
+            "repository::pull",
+            "repository:%2f:pull",
+        ]),
+    );
     for (scope, client) in [("pull,push,delete,*", server().anonymous()), ("*", server().anonymous())] {
         let token = client.token(&[&format!("repository:{repository}:{scope}"), "registry:catalog:*"]);
         assert_eq!(Token::parse(&token).claims["access"], json!([]));
@@ -263,9 +291,19 @@ fn scopes_give_the_intersection_with_the_rights() {
 #[test]
 fn a_thousand_scopes_make_no_enormous_token() {
     // XT8, A32
-    let scopes: Vec<String> = (0..1000).map(|number| format!("repository:tokens/r{number}:pull,push,delete,*")).collect();
-    let form = format!("grant_type=password&username=root&password={}&scope={}", percent(server().password()), scopes.join("%20"));
-    let answer = server().anonymous().post("/token").header("Content-Type", "application/x-www-form-urlencoded").body(form).send();
+    let scopes: Vec<String> =
+        (0..1000).map(|number| format!("repository:tokens/r{number}:pull,push,delete,*")).collect();
+    let form = format!(
+        "grant_type=password&username=root&password={}&scope={}",
+        percent(server().password()),
+        scopes.join("%20")
+    );
+    let answer = server()
+        .anonymous()
+        .post("/token")
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(form)
+        .send();
     if answer.status == 200 {
         assert!(answer.body.len() < 64 << 10, "{} bytes", answer.body.len());
         let token = answer.json()["access_token"].as_str().expect("a token").to_owned();
@@ -287,7 +325,12 @@ fn a_token_names_one_repository_exactly() {
     let repository = fresh_repository("tokens");
     root().push_image(&repository, "v1");
     let token = root().token(&[&format!("repository:{repository}:pull")]);
-    for other in [format!("{repository}/b"), format!("{repository}b"), repository[..repository.len() - 1].to_owned(), "tokens".into()] {
+    for other in [
+        format!("{repository}/b"),
+        format!("{repository}b"),
+        repository[..repository.len() - 1].to_owned(),
+        "tokens".into(),
+    ] {
         assert_void(&other, &token);
     }
     ask(&repository, &token).assert_status(200);
@@ -305,10 +348,16 @@ fn tokens_are_for_one_use_and_one_cluster() {
     let scope = format!("repository:{repository}:pull");
     let bearer = root().token(&[&scope]);
     let as_refresh = format!("grant_type=refresh_token&service=shoal&refresh_token={bearer}&scope={scope}");
-    let answer = server().anonymous().post("/token").header("Content-Type", "application/x-www-form-urlencoded").body(as_refresh).send();
+    let answer = server()
+        .anonymous()
+        .post("/token")
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(as_refresh)
+        .send();
     answer.assert_refused(&[400, 401]);
     // A token gets no token, and is no password.
-    let more = Client::bearer(server().host(), &bearer).get(format!("/token?service=shoal&scope={scope}")).send();
+    let more =
+        Client::bearer(server().host(), &bearer).get(format!("/token?service=shoal&scope={scope}")).send();
     assert!(more.status == 401 || more.json()["token"].is_null());
     let as_password = Client::basic(server().host(), "root", &bearer).at([127, 0, 8, 1]).get("/v2/").send();
     assert_eq!(as_password.status, 401);

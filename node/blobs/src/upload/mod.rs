@@ -24,7 +24,6 @@ use crate::copy::BlobCopy;
 use crate::error::BlobError;
 use crate::store::Inner;
 
-pub(crate) use finish::put;
 use session::Session;
 pub(crate) use table::Uploads;
 

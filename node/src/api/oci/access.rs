@@ -6,11 +6,11 @@ use axum::http::{StatusCode, header};
 use cluster_core::access::Action;
 use proto::name::RepositoryName;
 
-use super::Api;
 use super::error::{Code, OciError};
 use super::operation::Operation;
 use super::query::Query;
 use super::upload::MAX_SOURCES;
+use super::{Api, Exchange};
 use crate::auth::token::SERVICE;
 use crate::auth::{AuthError, Identity, Verdict};
 use crate::http::server::Connection;
@@ -46,6 +46,17 @@ pub(super) async fn authorize(
         Verdict::LoginNeeded => Err(challenge(None)),
         Verdict::InsufficientScope => Err(challenge(Some("insufficient_scope"))),
         Verdict::Denied => Err(OciError::new(Code::Denied, "not allowed")),
+    }
+}
+
+/// The challenge for a mount whose sources the caller may read, though not with this token (A8).
+pub(super) fn mount_challenge(exchange: &Exchange<'_>, name: &RepositoryName) -> OciError {
+    let operation = Operation::StartUpload(name.clone());
+    match host(exchange.parts) {
+        Ok(host) => {
+            challenge(exchange.parts, host, exchange.connection, &operation, Some("insufficient_scope"))
+        }
+        Err(error) => error,
     }
 }
 

@@ -43,7 +43,8 @@ pub(super) fn write_condition(headers: &HeaderMap) -> Result<Option<Condition>, 
                 return Ok(Some(Condition::IfMatchAny));
             }
             // A tag that is weak or no digest matches nothing; with none left the condition cannot hold.
-            let digests = tags(headers, header::IF_MATCH).filter_map(|tag| opaque(tag).parse().ok()).collect();
+            let digests =
+                tags(headers, header::IF_MATCH).filter_map(|tag| opaque(tag).parse().ok()).collect();
             Ok(Some(Condition::IfMatch(digests)))
         }
         (false, true) => {

@@ -66,17 +66,19 @@ async fn mount(
     query: &Query<'_>,
 ) -> Result<bool, OciError> {
     let api = exchange.api;
-    let readable = |from: &RepositoryName| {
-        exchange.identity.may(Action::Pull, &api.resource(Some(from)), &api.facts) == Verdict::Allowed
-    };
+    let verdict =
+        |from: &RepositoryName| exchange.identity.may(Action::Pull, &api.resource(Some(from)), &api.facts);
     let named: Vec<&str> = query.all("from").take(MAX_SOURCES).collect();
-    let sources = if named.is_empty() {
+    let mut sources: Vec<RepositoryName> = if named.is_empty() {
         api.registry.repositories_with_blob(&api.facts.default_registry, &digest, MAX_SOURCES).await?
     } else {
         // What is no name, or may not be read, is no source: the answer is a session (U42).
         named.iter().filter_map(|from| from.parse().ok()).collect()
     };
-    let sources: Vec<RepositoryName> = sources.into_iter().filter(readable).collect();
+    if !named.is_empty() && sources.iter().any(|from| verdict(from) == Verdict::InsufficientScope) {
+        return Err(super::access::mount_challenge(exchange, name));
+    }
+    sources.retain(|from| verdict(from) == Verdict::Allowed);
     Ok(api.registry.mount_blob(&exchange.repository(name), digest, sources).await?)
 }
 
@@ -87,16 +89,24 @@ async fn take_whole(
     body: Body,
 ) -> Result<Response, OciError> {
     let (registry, repository) = (&exchange.api.registry, exchange.repository(name));
+    let length = content_length(exchange)?;
     let upload = registry.blobs.start_upload(owner(exchange, name), digest.algorithm()).await?;
-    let appended = upload.append(Some(0), content_length(exchange)?, timed(body)).await;
-    count(exchange, upload.offset());
-    if let Err(error) = appended {
-        // Nobody was told of this session, so nobody can go on with it.
-        upload.cancel();
-        return Err(interrupted(error));
-    }
-    registry.finish_upload(&repository, &upload, digest).await?;
+    // Nobody is told of this session, so nobody could go on with it.
+    let upload = CancelledOnDrop(upload);
+    let appended = upload.0.append(Some(0), length, timed(body)).await;
+    count(exchange, upload.0.offset());
+    appended.map_err(interrupted)?;
+    registry.finish_upload(&repository, &upload.0, digest).await?;
     Ok(reply::created(&blob_path(name, &digest), &digest))
+}
+
+/// Cancelling does nothing to a session that was finished.
+struct CancelledOnDrop(Upload);
+
+impl Drop for CancelledOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 /// Any verb on a session.
