@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::BasicNode;
-use openraft::error::{Fatal, InitializeError, RaftError};
+use openraft::error::Fatal;
 use proto::identity::NodeId;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -114,10 +114,9 @@ fn open_directory(dir: PathBuf, node: NodeId, cache_bytes: usize) -> Result<Dire
 /// Makes the group of one at the first start; returns when the state is current.
 async fn lead(metadata: &Metadata, node: NodeId) -> Result<(), Cause> {
     let raft = &metadata.inner.raft;
-    let members = BTreeMap::from([(node.get(), BasicNode::default())]);
-    match raft.initialize(members).await {
-        Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-        Err(error) => return Err(Arc::new(error)),
+    if !raft.is_initialized().await.map_err(|fatal| Arc::new(fatal) as Cause)? {
+        let members = BTreeMap::from([(node.get(), BasicNode::default())]);
+        raft.initialize(members).await.map_err(|error| Arc::new(error) as Cause)?;
     }
     loop {
         let led = raft.wait(None).metrics(|metrics| metrics.current_leader.is_some(), "a leader").await;

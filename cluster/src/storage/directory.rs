@@ -72,10 +72,17 @@ impl Directory {
             }
             Err(error) => return Err(failed(&format)(error)),
         };
-        // FORMAT is written last, so without it the files of a creation that was cut short may be there.
-        for path in [&log_path, &state_path] {
-            if exists && !path.try_exists().map_err(failed(path))? {
-                return Err(DirectoryError::Missing { path: path.clone() });
+        // FORMAT is written last. Without it the files are those of a creation that was cut short, or of a
+        // node that lost its marker: either way what is there is whole and stays; the log comes first.
+        let there = |path: &Path| path.try_exists().map_err(failed(path));
+        let (log_there, state_there) = (there(&log_path)?, there(&state_path)?);
+        for (path, is_there, was_made) in
+            [(&log_path, log_there, exists || state_there), (&state_path, state_there, exists)]
+        {
+            match (is_there, was_made) {
+                (true, _) => {}
+                (false, true) => return Err(DirectoryError::Missing { path: path.clone() }),
+                (false, false) => Engine::create(path)?,
             }
         }
         let log = Engine::open(&log_path, LOG_CACHE_BYTES, false)?;

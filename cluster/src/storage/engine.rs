@@ -8,7 +8,7 @@
 //! could still hide one, so opening checks the whole file while that takes well below a second.
 
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use cluster_core::view::{View, Visit};
@@ -40,24 +40,48 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Opens the file, or creates it. `cache_bytes` bounds the memory for its pages.
+    /// Makes an empty file. It gets its name when it is whole, so that a crash never leaves a part of one
+    /// under it; the caller makes the name durable.
+    pub(super) fn create(path: &Path) -> Result<(), StorageError> {
+        let unfinished = path.with_extension("new");
+        let io = |error: std::io::Error| engine_error(path, redb::Error::Io(error));
+        match std::fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let make = || -> Result<(), redb::Error> {
+            let transaction = redb::Database::create(&unfinished)?.begin_write()?;
+            // Readers always find the table.
+            transaction.open_table(TABLE)?;
+            Ok(transaction.commit()?)
+        };
+        make().map_err(|source| engine_error(path, source))?;
+        std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io)?;
+        std::fs::rename(&unfinished, path).map_err(io)
+    }
+
+    /// Opens a file that [`Engine::create`] made. `cache_bytes` bounds the memory for its pages.
     pub(super) fn open(path: &Path, cache_bytes: usize, quick_repair: bool) -> Result<Self, StorageError> {
         let open = || -> Result<Self, StorageError> {
             let failed = |source: redb::Error| engine_error(path, source);
-            let is_small = std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_BYTES);
+            let length = std::fs::metadata(path).map_err(|error| failed(redb::Error::Io(error)))?.len();
+            if length == 0 {
+                // The engine would take it for a new one.
+                return Err(StorageError::Empty { path: path.to_owned() });
+            }
             let database = redb::Database::builder()
                 .set_cache_size(cache_bytes)
-                .set_check_integrity_on_open(is_small)
-                .create(path)
+                .set_check_integrity_on_open(length <= CHECKED_BYTES)
+                .open(path)
                 .map_err(|error| failed(error.into()))?;
-            let engine = Self { database, path: path.to_owned(), quick_repair };
-            // Makes the table, so that readers always find it.
-            engine.write([], Durability::Now)?;
-            Ok(engine)
+            Ok(Self { database, path: path.to_owned(), quick_repair })
         };
-        // On some damaged files the engine panics; nothing of it survives that.
-        catch_unwind(AssertUnwindSafe(open))
-            .unwrap_or_else(|_| Err(StorageError::EnginePanicked { path: path.to_owned() }))
+        // On some damaged files the engine panics; nothing of it survives that, and the error says it all.
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(|_| {}));
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        panic::set_hook(hook);
+        opened.unwrap_or_else(|_| Err(StorageError::EnginePanicked { path: path.to_owned() }))
     }
 
     /// The file.

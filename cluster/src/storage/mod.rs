@@ -44,6 +44,12 @@ pub enum StorageError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A file has no content at all.
+    #[error("the metadata file {} is empty: restore the directory from a backup or start this node with an empty one", .path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// The engine stopped with a panic, which it does on some damaged files.
     #[error("the metadata file {} is damaged: restore the directory from a backup or start this node with an empty one", .path.display())]
     EnginePanicked {

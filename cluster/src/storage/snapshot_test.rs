@@ -18,7 +18,9 @@ fn log_id(index: u64) -> LogId<u64> {
 }
 
 fn store(dir: &TempDir, index: u64, pairs: &[(&str, &str)]) -> StateStore {
-    let engine = Engine::open(&dir.path().join("state.db"), 1 << 20, true).unwrap();
+    let path = dir.path().join("state.db");
+    Engine::create(&path).unwrap();
+    let engine = Engine::open(&path, 1 << 20, true).unwrap();
     let position = (APPLIED.to_vec(), Some(log_id(index).encode()));
     let pairs = pairs.iter().map(|(key, value)| (key.as_bytes().to_vec(), Some(value.as_bytes().to_vec())));
     engine.write(pairs.chain([position]), Durability::Now).unwrap();

@@ -19,7 +19,7 @@ pub(crate) fn node(id: u64) -> NodeId {
 }
 
 pub(crate) fn config(dir: &Path) -> MetadataConfig {
-    MetadataConfig { reserve_bytes: 0, ..MetadataConfig::new(dir, node(1)) }
+    MetadataConfig { reserve_bytes: Some(0), ..MetadataConfig::new(dir, node(1)) }
 }
 
 pub(crate) async fn open(dir: &Path) -> Metadata {
