@@ -1,10 +1,11 @@
 //! Reading: manifests, blobs, and the listings.
 
 use blobs::BlobCopy;
+use cluster::{StateReader, StorageError};
 use cluster_core::command::{Command, Response};
 use cluster_core::key::RepositoryId;
 use cluster_core::record::{BlobRecord, ReferrerRecord};
-use cluster_core::state::{self, Page};
+use cluster_core::state::{self, Page, StateError};
 use proto::digest::Digest;
 use proto::identity::RegistryId;
 use proto::name::{Reference, RepositoryName, Tag};
@@ -32,35 +33,34 @@ impl Registry {
         repository: &RepositoryId,
         reference: &Reference,
     ) -> Result<Option<FoundManifest>, RegistryError> {
-        match reference {
-            Reference::Tag(tag) => {
-                let reader = self.metadata.read().await?;
-                let found = state::tag::tag(&reader, repository, tag)?;
-                Ok(found.map(|tag| FoundManifest {
-                    digest: tag.digest,
-                    media_type: tag.media_type,
-                    size: tag.size,
-                }))
-            }
-            Reference::Digest(digest) => {
-                let found =
-                    self.local_first(|reader| state::manifest::manifest(reader, repository, digest)).await?;
-                Ok(found.map(|record| FoundManifest {
-                    digest: *digest,
-                    media_type: record.media_type,
-                    size: record.size,
-                }))
-            }
-        }
+        self.by_reference(reference, |reader| find_in(reader, repository, reference)).await
     }
 
-    /// The bytes of a manifest, which were checked against the digest.
-    pub(crate) async fn manifest_content(
+    /// The same with its bytes, which were checked against the digest; both of one index.
+    pub(crate) async fn read_manifest(
         &self,
         repository: &RepositoryId,
-        digest: &Digest,
-    ) -> Result<Option<Vec<u8>>, RegistryError> {
-        self.local_first(|reader| state::manifest::manifest_content(reader, repository, digest)).await
+        reference: &Reference,
+    ) -> Result<Option<(FoundManifest, Vec<u8>)>, RegistryError> {
+        let read = |reader: &StateReader| {
+            let Some(found) = find_in(reader, repository, reference)? else {
+                return Ok(None);
+            };
+            let content = state::manifest::manifest_content(reader, repository, &found.digest)?;
+            Ok(content.map(|content| (found, content)))
+        };
+        self.by_reference(reference, read).await
+    }
+
+    async fn by_reference<T>(
+        &self,
+        reference: &Reference,
+        question: impl Fn(&StateReader) -> Result<Option<T>, StateError<StorageError>>,
+    ) -> Result<Option<T>, RegistryError> {
+        match reference {
+            Reference::Tag(_) => Ok(question(&self.metadata.read().await?)?),
+            Reference::Digest(_) => self.local_first(question).await,
+        }
     }
 
     /// The blob, if this repository has it.
@@ -141,5 +141,27 @@ impl Registry {
     ) -> Result<Page<ReferrerRow>, RegistryError> {
         let reader = self.metadata.read().await?;
         Ok(state::referrer::referrers(&reader, repository, subject, artifact_type, after, limit)?)
+    }
+}
+
+fn find_in(
+    reader: &StateReader,
+    repository: &RepositoryId,
+    reference: &Reference,
+) -> Result<Option<FoundManifest>, StateError<StorageError>> {
+    match reference {
+        Reference::Tag(tag) => {
+            let found = state::tag::tag(reader, repository, tag)?;
+            Ok(found.map(|tag| FoundManifest {
+                digest: tag.digest,
+                media_type: tag.media_type,
+                size: tag.size,
+            }))
+        }
+        Reference::Digest(digest) => {
+            let found = state::manifest::manifest(reader, repository, digest)?;
+            let digest = *digest;
+            Ok(found.map(|record| FoundManifest { digest, media_type: record.media_type, size: record.size }))
+        }
     }
 }

@@ -25,8 +25,13 @@ pub(super) async fn read(
     reference: &Reference,
 ) -> Result<Response, OciError> {
     let (registry, repository) = (&exchange.api.registry, exchange.repository(name));
-    let found = registry.find_manifest(&repository, reference).await?;
-    let found = found.ok_or_else(OciError::no_such_manifest)?;
+    let found = if exchange.is_head() {
+        registry.find_manifest(&repository, reference).await?.map(|found| (found, None))
+    } else {
+        let found = registry.read_manifest(&repository, reference).await?;
+        found.map(|(found, content)| (found, Some(content)))
+    };
+    let (found, content) = found.ok_or_else(OciError::no_such_manifest)?;
     let cache = match reference {
         Reference::Tag(_) => "no-cache",
         Reference::Digest(_) => "private, max-age=31536000, immutable",
@@ -36,14 +41,11 @@ pub(super) async fn read(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(describe(response, &found, cache));
     }
-    let body = if exchange.is_head() {
-        Body::empty()
-    } else {
-        let content = registry.manifest_content(&repository, &found.digest).await?;
+    if content.is_some() {
         let operation = OperationLabels { operation: "ReadManifest" };
         exchange.api.metrics.response_bytes.get_or_create(&operation).inc_by(found.size);
-        Body::from(content.ok_or_else(OciError::no_such_manifest)?)
-    };
+    }
+    let body = content.map_or_else(Body::empty, Body::from);
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_LENGTH, found.size.into());
     reply::set(&mut response, header::CONTENT_TYPE, &found.media_type);

@@ -130,11 +130,10 @@ async fn fallback(
     let Some(tag) = fallback_tag(subject) else {
         return Ok(Vec::new());
     };
-    let found = registry.find_manifest(&repository, &Reference::Tag(tag)).await?;
-    let Some(found) = found.filter(|found| found.media_type == OCI_INDEX) else {
+    let found = registry.read_manifest(&repository, &Reference::Tag(tag)).await?;
+    let Some((_, content)) = found.filter(|(found, _)| found.media_type == OCI_INDEX) else {
         return Ok(Vec::new());
     };
-    let content = registry.manifest_content(&repository, &found.digest).await?.unwrap_or_default();
     let index: Value = serde_json::from_slice(&content).unwrap_or_default();
     let entries = index.get("manifests").and_then(Value::as_array).cloned().unwrap_or_default();
     let kind = |entry: &Value| entry.get("artifactType").and_then(Value::as_str).map(str::to_owned);
