@@ -26,7 +26,7 @@ pub(super) const APPLIED: &[u8] = b"\0applied";
 const MEMBERSHIP: &[u8] = b"\0membership";
 /// Bounds what is applied again after a crash, and the space that the engine cannot use again before the
 /// next durable write.
-const WRITES_PER_SYNC: u32 = 512;
+const WRITES_PER_SYNC: u32 = 256;
 /// Changes of several entries are gathered up to about this many bytes of commands, then written.
 const GATHERED_BYTES: usize = 16 << 20;
 

@@ -71,9 +71,9 @@ fn every_mistake_is_told_at_once() {
     )
     .expect_err("refused");
     for part in [
-        "colour",
-        "zone",
-        "log_format",
+        "colour: there",
+        "zone: a text",
+        "log_format = ",
         "--listen",
         "--region",
         "--tls-key",

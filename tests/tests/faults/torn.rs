@@ -131,29 +131,6 @@ fn damaged_piece_lists_and_blobs_never_lead_to_wrong_bytes() {
     run("blobs and piece lists", &points);
 }
 
-#[test]
-fn files_of_an_unfinished_first_start_do_not_stop_the_next_one() {
-    let _alone = alone();
-    let first = Place::new();
-    first.start().stop();
-    let mut stopped = Vec::new();
-    for file in ["log.db", "state.db"] {
-        for wound in [Wound::Cut(0), Wound::Cut(PAGE), Wound::Zero(0, 9), Wound::Zero(0, 320), Wound::Remove]
-        {
-            let place = Place::new();
-            copy_all(&first.data, &place.data);
-            // It is written last, so nothing before it was ever of use to anybody.
-            fs::remove_file(place.data.join("metadata/FORMAT")).expect("removed");
-            inflict(&place.data.join("metadata").join(file), wound);
-            match place.try_start() {
-                Ok(_node) => drop(place.root().push_blob(REPOSITORY, b"hello")),
-                Err(refusal) => stopped.push(format!("{file} {wound:?}: {}", refusal.text)),
-            }
-        }
-    }
-    assert!(stopped.is_empty(), "{}", stopped.join("\n"));
-}
-
 /// A directory with images, blobs with and without piece lists, and deletions, left by SIGTERM or by SIGKILL.
 fn good(cleanly: bool) -> Good {
     let (place, journal) = (Place::new(), Journal::default());

@@ -197,7 +197,7 @@ fn bytes_that_are_no_utf8_json_are_refused() {
         format!("{text}x").into_bytes(),
         format!("{text}{text}").into_bytes(),
         format!("{text}\0").into_bytes(),
-        text[..text.len() - 1].as_bytes().to_vec(),
+        text.as_bytes()[..text.len() - 1].to_vec(),
     ] {
         put(&image, &document).assert_error(400, "MANIFEST_INVALID");
     }

@@ -5,11 +5,13 @@
 //! that wait for the server's clock are in the binary `patience`.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod blobs;
 mod boot;
 mod claims;
 mod damage;
 mod digests;
 mod documents;
+mod framing;
 mod http2;
 mod listing;
 mod logs;
@@ -17,6 +19,9 @@ mod manifests;
 mod messages;
 mod names;
 mod passwords;
+mod references;
+mod routes;
+mod scopes;
 mod silence;
 mod tls;
 mod tokens;

@@ -7,6 +7,7 @@ mod blobs;
 mod catalog;
 mod conditions;
 mod deletes;
+mod documents;
 mod manifests;
 mod mounts;
 mod ranges;

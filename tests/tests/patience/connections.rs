@@ -1,6 +1,6 @@
 //! Connections without requests, or without anybody who reads the answers.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -131,6 +131,7 @@ pub(crate) fn pipeline() {
     connection.stream().set_write_timeout(Some(Duration::from_secs(5))).expect("a timeout");
     // What the server does not take, the timeout ends.
     let _ = connection.send(request.repeat(1000).as_bytes());
+    connection.stream().read_exact(&mut [0; 16]).expect("an answer begins");
     let during = server.usage();
     assert!(during.memory < before.memory + (24 << 20), "{before:?} {during:?}");
     let sockets = server.sockets();

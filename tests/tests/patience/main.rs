@@ -9,7 +9,6 @@ mod connections;
 mod transfers;
 
 use std::collections::HashMap;
-use std::panic::resume_unwind;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -41,7 +40,9 @@ fn wait_for(name: &str) {
     let row =
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).remove(name).expect("a row of this name");
     if let Err(panic) = row.join() {
-        resume_unwind(panic);
+        // The row's own output went to the test that started all rows.
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        panic!("{}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text"));
     }
 }
 
