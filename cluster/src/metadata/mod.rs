@@ -1,7 +1,7 @@
 //! The handle to the metadata that the rest of the node holds: propose, read, status.
 //!
-//! Owns the start and the end of the Raft node and the two tasks beside it: [`propose`] groups commands into
-//! entries, [`read`] lets many readers share one confirmation that this node's state is current.
+//! Owns the start and the end of the Raft node and the two tasks beside it: `propose` groups commands into
+//! entries, `read` lets many readers share one confirmation that this node's state is current.
 
 mod open;
 mod propose;

@@ -91,6 +91,7 @@ impl Directory {
             create_format(dir, &format).map_err(failed(dir))?;
         }
         let snapshots = dir.join("snapshot");
+        // Only half-received snapshots are in it; if that fails, so does the next line or nothing.
         let _ = fs::remove_dir_all(&snapshots);
         fs::create_dir_all(&snapshots).map_err(failed(&snapshots))?;
         let stores = Self {

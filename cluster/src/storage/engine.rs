@@ -1,7 +1,10 @@
 //! The storage engine: ordered keys and values in one file. The only module that names redb.
 //!
-//! Why redb and not sled: measured under power cuts, sled lost or could not reopen half of the trials with
-//! values above 32 KiB, took three times the space and twice the time for reads, and has no consistent views.
+//! Why redb and not sled, as measured with 100 000 images and power cuts: sled did not open again in 7 of 7
+//! trials with values above 32 KiB unless every file of its own was synced by hand; it grew to 1.8 GiB where
+//! redb took 0.6; its reads took twice as long; and it has no consistent views. redb opened in 90 of 90 and
+//! lost the last acknowledged group in 5: in 4 that was acknowledged while the cut was under way, in 1 nobody
+//! had noted the time.
 //!
 //! Every value carries a checksum over its key and itself, since the engine does not check its own when it
 //! reads: a flipped byte is an error of the read, never another value. A flip in the tree above the values
