@@ -6,3 +6,4 @@ pub(crate) mod file_frames;
 pub(crate) mod server;
 pub(crate) mod stream;
 pub(crate) mod tls;
+mod tracked;

@@ -5,14 +5,13 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use http_body::{Frame, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -26,6 +25,7 @@ use tower_service::Service;
 use super::file_frames::FileFrames;
 use super::stream::{Activity, GuardedStream, UNSENT_BYTES};
 use super::tls::Certificate;
+use super::tracked::Tracked;
 use crate::telemetry::metrics::ConnectionMetrics;
 
 /// Most connections at once; more wait in the kernel's queue.
@@ -150,7 +150,7 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         activity.begin();
         let answer = call(router.clone(), request, known.clone());
         let activity = activity.clone();
-        Box::pin(async move { answer.await.map(|answer| answer.map(|body| Tracked { body, activity })) })
+        Box::pin(async move { answer.await.map(|answer| answer.map(|body| Tracked::new(body, activity))) })
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -222,9 +222,26 @@ async fn call(
     request: hyper::Request<hyper::body::Incoming>,
     known: Connection,
 ) -> Result<Response, Infallible> {
+    if has_odd_framing(request.headers()) {
+        let mut refusal = Response::new(Body::empty());
+        *refusal.status_mut() = StatusCode::BAD_REQUEST;
+        refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return Ok(refusal);
+    }
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(known);
     router.call(request).await
+}
+
+/// Whether the body is framed by anything but a length or chunks alone: what stands before us might read it
+/// otherwise and see other requests (RFC 9112 §11.2).
+fn has_odd_framing(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(coding), None) => !coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => true,
+    }
 }
 
 /// Whether a deadline of [`GuardedStream`] ended the connection.
@@ -249,36 +266,4 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     };
     // Whatever goes wrong here, the connection is over.
     let _ = tokio::time::timeout(LINGER_TIME, discard).await;
-}
-
-/// A body that tells the connection when the answer is over.
-struct Tracked {
-    body: Body,
-    activity: Activity,
-}
-
-impl http_body::Body for Tracked {
-    type Data = bytes::Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Tracked {
-    fn drop(&mut self) {
-        self.activity.end();
-    }
 }
