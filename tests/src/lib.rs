@@ -5,7 +5,9 @@
 
 pub mod content;
 pub mod http;
+pub mod journal;
 pub mod layout;
+pub mod load;
 pub mod process;
 pub mod raw;
 pub mod registry;

@@ -187,8 +187,14 @@ impl Worker {
 ///
 /// # Errors
 /// The answer that was not what a push needs; `None` when there was no answer.
-pub fn push_image(client: &Client, repository: &str, journal: &Journal, large: bool) -> Result<String, Option<Answer>> {
-    let config = format!("{{\"architecture\":\"amd64\",\"os\":\"linux\",\"serial\":{}}}", serial()).into_bytes();
+pub fn push_image(
+    client: &Client,
+    repository: &str,
+    journal: &Journal,
+    large: bool,
+) -> Result<String, Option<Answer>> {
+    let config =
+        format!("{{\"architecture\":\"amd64\",\"os\":\"linux\",\"serial\":{}}}", serial()).into_bytes();
     let layers: Vec<Vec<u8>> =
         (0..=random() % 3).map(|_| unique_bytes(LEAST_LAYER << (random() % LAYER_STEPS))).collect();
     for blob in std::iter::once(&config).chain(&layers) {
@@ -202,7 +208,8 @@ pub fn push_image(client: &Client, repository: &str, journal: &Journal, large: b
     let manifest = content::bytes_of(&manifest);
     let digest = sha256(&manifest);
     let tag = format!("t{}", serial());
-    let put = client.put(format!("/v2/{repository}/manifests/{tag}")).header("Content-Type", media_type::IMAGE);
+    let put =
+        client.put(format!("/v2/{repository}/manifests/{tag}")).header("Content-Type", media_type::IMAGE);
     expect(put.body(manifest).try_send().ok(), 201)?;
     journal.ack(repository, "manifests", &tag, &digest);
     Ok(tag)
@@ -212,7 +219,12 @@ pub fn push_image(client: &Client, repository: &str, journal: &Journal, large: b
 ///
 /// # Errors
 /// As [`push_image`].
-pub fn push_blob(client: &Client, repository: &str, journal: &Journal, bytes: &[u8]) -> Result<String, Option<Answer>> {
+pub fn push_blob(
+    client: &Client,
+    repository: &str,
+    journal: &Journal,
+    bytes: &[u8],
+) -> Result<String, Option<Answer>> {
     let digest = sha256(bytes);
     let uploads = format!("/v2/{repository}/blobs/uploads/");
     let close = |session: &Answer| {

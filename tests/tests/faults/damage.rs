@@ -18,8 +18,6 @@ use crate::{alone, report, size};
 const REPOSITORY: &str = "damaged/blobs";
 /// Parts of a blob that are asked for one by one.
 const RANGES: usize = 4;
-/// Bytes that tell where a file begins in the image.
-const START: usize = 64;
 
 /// One blob, and what became of it.
 struct Blob {
@@ -52,7 +50,7 @@ fn no_changed_byte_of_a_blob_leaves_the_node_and_a_push_heals_it() {
         if number.is_multiple_of(2) {
             flip(&blob.file, offset as u64);
         } else {
-            volume.flip_beneath(&blob.file, &blob.content[..START], offset);
+            volume.flip_beneath(&blob.file, offset as u64);
         }
         assert_ne!(fs::read(&blob.file).expect("the blob's file"), blob.content, "the change did not arrive");
     }
@@ -91,7 +89,7 @@ fn no_changed_byte_of_a_blob_leaves_the_node_and_a_push_heals_it() {
 /// Pushes a blob of 10 KiB to 3 MiB, and reads it where a flip through the file follows: those must be noticed
 /// by the file's time stamps alone.
 fn store(place: &Place, root: &Client, number: usize) -> Blob {
-    let content = unique_bytes(10 << 10 | (random() as usize) % (3 << 20));
+    let content = unique_bytes((10 << 10) + (random() as usize) % (3 << 20));
     let digest = root.push_blob(REPOSITORY, &content);
     let was_read = number.is_multiple_of(4);
     let file = file_of(&place.data, &digest);

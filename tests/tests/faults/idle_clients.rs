@@ -15,7 +15,7 @@ const REQUESTS: usize = 2000;
 #[test]
 fn idle_connections_kept_alive_cost_little_and_disturb_nobody() {
     let _alone = alone();
-    let idle = size(2000, 9000);
+    let idle = size(2000, 10_000);
     let place = Place::new();
     let (node, root) = (place.start(), place.root());
     let content = unique_bytes(2000);

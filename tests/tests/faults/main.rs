@@ -19,6 +19,7 @@ mod slow_clients;
 mod torn;
 mod torn_uploads;
 mod volume;
+mod wound;
 
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};

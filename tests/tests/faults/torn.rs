@@ -12,7 +12,7 @@ use shoal_tests::journal::{Journal, Verdict, random};
 use shoal_tests::load::{push_blob, push_image};
 
 use crate::node::Place;
-use crate::volume::flip;
+use crate::wound::{Wound, copy_all, inflict};
 use crate::{alone, report, size};
 
 /// A page of the metadata files.
@@ -24,20 +24,6 @@ const SLOT_FIELDS: [u64; 8] = [0, 8, 16, 32, 40, 56, 96, 112];
 const REPOSITORY: &str = "torn/images";
 const STOPPED: &str = "stopped";
 const KILLED: &str = "killed";
-
-/// What happens to a file.
-#[derive(Clone, Copy, Debug)]
-enum Wound {
-    /// Cut to this length.
-    Cut(u64),
-    /// One byte changed.
-    Flip(u64),
-    /// Zeros in place of this many bytes from an offset: a write that never came.
-    Zero(u64, u64),
-    /// So much garbage behind the end.
-    Append(usize),
-    Remove,
-}
 
 /// A data directory that was good.
 struct Good {
@@ -88,7 +74,7 @@ fn damaged_metadata_is_recovered_or_refused_by_name() {
     let mut points = Vec::new();
     for good in &goods {
         for file in ["metadata/log.db", "metadata/state.db"] {
-            let wounds = database_wounds(&good.place.data.join(file), size(3, 600));
+            let wounds = database_wounds(&good.place.data.join(file), size(3, 250));
             points.extend(wounds.into_iter().map(|wound| Point { good, file: file.into(), wound }));
         }
     }
@@ -266,35 +252,6 @@ impl Point<'_> {
             (_, false, _) => Outcome::Lost,
             (.., false) => Outcome::Served503,
             _ => Outcome::Recovered,
-        }
-    }
-}
-
-fn inflict(path: &Path, wound: Wound) {
-    use std::os::unix::fs::FileExt;
-    let open = || fs::File::options().read(true).write(true).open(path).expect("the file");
-    match wound {
-        Wound::Cut(len) => open().set_len(len).expect("cut"),
-        Wound::Flip(at) => flip(path, at),
-        Wound::Zero(at, len) => open().write_all_at(&vec![0; len as usize], at).expect("written"),
-        Wound::Append(len) => {
-            let end = open().metadata().expect("a file").len();
-            open().write_all_at(&unique_bytes(len), end).expect("written");
-        }
-        Wound::Remove => fs::remove_file(path).expect("removed"),
-    }
-}
-
-/// Copies a directory with its permissions.
-pub(crate) fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a directory");
-    fs::set_permissions(to, fs::metadata(from).expect("a directory").permissions()).expect("set");
-    for entry in fs::read_dir(from).expect("a directory").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy_all(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copied");
         }
     }
 }

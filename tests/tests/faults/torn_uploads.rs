@@ -8,8 +8,7 @@ use shoal_tests::content::{sha256, unique_bytes};
 use shoal_tests::registry::with_query;
 
 use crate::node::Place;
-use crate::torn::copy_all;
-use crate::volume::flip;
+use crate::wound::{Wound, copy_all, inflict};
 use crate::{alone, report, size};
 
 const REPOSITORY: &str = "torn/uploads";
@@ -44,24 +43,17 @@ fn damaged_files_of_open_uploads_never_lead_to_wrong_blobs() {
     node.kill();
 
     let (mut points, mut finished, mut gone) = (0, 0, 0);
-    for (file, at) in wounds(&place.data.join("blobs/uploads")) {
+    for (file, wound) in wounds(&place.data.join("blobs/uploads")) {
         let copy = Place::new();
         copy_all(&place.data, &copy.data);
-        let path = copy.data.join("blobs/uploads").join(&file);
-        match at {
-            Some(at) if points % 2 == 0 => flip(&path, at),
-            Some(at) => {
-                fs::File::options().write(true).open(&path).and_then(|file| file.set_len(at)).expect("cut")
-            }
-            None => fs::remove_file(&path).expect("removed"),
-        }
+        inflict(&copy.data.join("blobs/uploads").join(&file), wound);
         points += 1;
         let node = copy.start();
         for session in &sessions {
-            if finish(&copy, session) { finished += 1 } else { gone += 1 }
+            if finish(&copy, session, wound) { finished += 1 } else { gone += 1 }
         }
         copy.root().get(format!("/v2/{REPOSITORY}/blobs/{kept}")).send().assert_status(200);
-        assert!(!node.log().contains("panicked"), "{file} {at:?}: {}", node.log());
+        assert!(!node.log().contains("panicked"), "{file} {wound:?}: {}", node.log());
     }
     report(
         "E5",
@@ -73,29 +65,25 @@ fn damaged_files_of_open_uploads_never_lead_to_wrong_blobs() {
     assert!(finished > points && gone > 0, "{finished} finished, {gone} gone");
 }
 
-/// Every file of a session with places to hit; `None` is its removal.
-fn wounds(uploads: &Path) -> Vec<(String, Option<u64>)> {
+/// Every file of a session, with what happens to it.
+fn wounds(uploads: &Path) -> Vec<(String, Wound)> {
     let mut wounds = Vec::new();
     for file in fs::read_dir(uploads).expect("the uploads").flatten() {
-        let (name, len) =
-            (file.file_name().to_string_lossy().into_owned(), file.metadata().expect("a file").len());
+        let name = file.file_name().to_string_lossy().into_owned();
+        let len = file.metadata().expect("a file").len();
         let step = (len / size(2, 60) as u64).max(1);
         let places =
             (0..len).step_by(step as usize).chain([32, LEAF - 1, LEAF, LEAF + 1, len.saturating_sub(1)]);
-        // Twice each: once changed, once cut.
-        let places = places.filter(|at| *at < len).flat_map(|at| [Some(at), Some(at)]);
-        wounds.extend(places.map(|at| (name.clone(), at)));
-        wounds.push((name, None));
-        if wounds.len() % 2 == 1 {
-            wounds.pop();
-        }
+        let at_places = places.filter(|at| *at < len).flat_map(|at| [Wound::Flip(at), Wound::Cut(at)]);
+        let all = at_places.chain([Wound::Append(1), Wound::Append(5000), Wound::Remove]);
+        wounds.extend(all.map(|wound| (name.clone(), wound)));
     }
     wounds
 }
 
 /// Goes on where the node says the session stands, and closes it. True if that made the blob; false if the node
 /// refused. Checks that it says nothing untrue.
-fn finish(place: &Place, session: &Session) -> bool {
+fn finish(place: &Place, session: &Session, wound: Wound) -> bool {
     let root = place.root();
     let status = root.get(&session.location).send();
     if status.status != 204 {
@@ -106,7 +94,9 @@ fn finish(place: &Place, session: &Session) -> bool {
     let last: usize = range.rsplit('-').next().and_then(|text| text.parse().ok()).expect("a range");
     // 0-0 stands for nothing as well as for one byte: then begin at nothing, and take a refusal.
     let offset = if last == 0 { 0 } else { last + 1 };
-    assert!(offset <= session.sent, "{range}, but only {} were sent", session.sent);
+    // Garbage at the end counts until the digest is checked; no crash leaves any.
+    let is_true = offset <= session.sent || matches!(wound, Wound::Append(_));
+    assert!(is_true, "{range}, but only {} were sent", session.sent);
     let digest = sha256(&session.content);
     let rest = &session.content[offset..];
     let chunk = root

@@ -4,7 +4,7 @@
 //! drops everything that was not made durable, the log included.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -101,34 +101,31 @@ impl Volume {
         PowerSwitch { child, output }
     }
 
-    /// Writes the other value of one byte under the file system: no time stamp tells. `file` is on it, and
-    /// `start` is what stands at its beginning, which must be nowhere else.
-    pub(crate) fn flip_beneath(&self, file: &Path, start: &[u8], offset: usize) {
+    /// Gives one byte of a file another value under the file system: no time stamp tells.
+    pub(crate) fn flip_beneath(&self, file: &Path, offset: u64) {
         run(Command::new("sync").arg("-f").arg(file));
-        let found = self.find(start).expect("the file's beginning in the image");
-        flip(&self.image(), found + offset as u64);
+        flip(&self.image(), physical_offset(file, offset));
         // What the kernel remembers of the file goes; what it reads next comes from the image.
-        run(Command::new("dd").arg(format!("if={}", file.display())).args([
-            "iflag=nocache",
-            "count=0",
-            "status=none",
-        ]));
+        let name = format!("if={}", file.display());
+        run(Command::new("dd").arg(name).args(["iflag=nocache", "count=0", "status=none"]));
     }
+}
 
-    fn find(&self, needle: &[u8]) -> Option<u64> {
-        const STEP: usize = 4096;
-        let mut image = BufReader::with_capacity(1 << 20, File::open(self.image()).ok()?);
-        let mut block = [0; STEP];
-        let mut at = 0;
-        // Files begin where blocks do.
-        while image.read_exact(&mut block).is_ok() {
-            if block.starts_with(needle) {
-                return Some(at);
-            }
-            at += STEP as u64;
-        }
-        None
-    }
+/// Where a byte of a file lies on its volume, as the kernel tells: `0: 0.. 3: 34816.. 34819: 4:`, in blocks.
+fn physical_offset(file: &Path, offset: u64) -> u64 {
+    const BLOCK: u64 = 4096;
+    let output = Command::new("filefrag").args(["-e", "-b4096"]).arg(file).output().expect("filefrag");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut extents = text.lines().filter_map(|line| {
+        let mut parts =
+            line.split(':').skip(1).map(|part| part.trim().split("..").map(|end| end.trim().parse().ok()));
+        let (mut logical, mut physical) = (parts.next()?, parts.next()?);
+        Some((logical.next()??, logical.next()??, physical.next()??))
+    });
+    let block = offset / BLOCK;
+    let found = extents.find(|(first, last, _): &(u64, u64, u64)| (*first..=*last).contains(&block));
+    let (first, _, physical) = found.unwrap_or_else(|| panic!("no extent of byte {offset}: {text}"));
+    (physical + block - first) * BLOCK + offset % BLOCK
 }
 
 impl Drop for Volume {
