@@ -69,8 +69,9 @@ async fn serve(config: Config) -> Result<()> {
     let address = listener.local_addr()?;
     let key = NodeKey::open(data.path(), data.first_start())?;
     let metadata = Metadata::open(MetadataConfig::new(data.metadata(), key.node())).await?;
+    // The blobs come after the cluster exists: bytes without metadata are a loss, never a first start.
+    let cluster = join(&config, &data, &metadata, &key).await?;
     let blobs = BlobStore::open(&data.blobs(), blobs::Settings::new(key.node())).await?;
-    let cluster = join(&config, &metadata, &key).await?;
     let node = Node::build(&config, &metadata, &blobs, &key, &cluster)?;
     announce(&config, address)?;
     let served = node.run(listener, &config).await;
@@ -82,11 +83,20 @@ async fn serve(config: Config) -> Result<()> {
 }
 
 /// Makes the cluster at the first start, and this node's key known at every one.
-async fn join(config: &Config, metadata: &Metadata, key: &NodeKey) -> Result<ClusterRecord> {
+async fn join(config: &Config, data: &DataDir, metadata: &Metadata, key: &NodeKey) -> Result<ClusterRecord> {
     let known = state::cluster::cluster(&metadata.read().await?)?;
     if known.is_none() {
+        if data.has_blobs()? {
+            bail!(
+                "{} is empty although {} is not: the metadata was lost or is not mounted; restore it",
+                data.metadata().display(),
+                data.blobs().display()
+            );
+        }
         create(config, metadata).await?;
     }
+    // Log time stood still while the node was down; deadlines and leases count from it.
+    metadata.tick().await?;
     let reader = metadata.read().await?;
     let cluster = state::cluster::cluster(&reader)?.context("the cluster has no record")?;
     let published = state::cluster::node_key(&reader, key.node())?;

@@ -105,6 +105,11 @@ impl DataDir {
         self.path.join("metadata")
     }
 
+    /// Whether a blob store was ever opened here, which happens only once the metadata exists.
+    pub(crate) fn has_blobs(&self) -> io::Result<bool> {
+        self.blobs().join("FORMAT").try_exists()
+    }
+
     /// Where the blobs live.
     pub(crate) fn blobs(&self) -> PathBuf {
         self.path.join("blobs")

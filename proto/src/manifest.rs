@@ -69,7 +69,7 @@ pub enum ManifestError {
     #[error("a manifest may have at most {MAX_MANIFEST_BYTES} bytes")]
     TooLarge,
     /// Not strict JSON of the expected shape: the parser's words.
-    #[error("the manifest is not valid: {0}")]
+    #[error("the manifest is not valid")]
     Json(#[from] serde_json::Error),
     /// `schemaVersion` is absent or not 2.
     #[error("schemaVersion must be 2")]

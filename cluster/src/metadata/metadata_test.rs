@@ -60,7 +60,8 @@ async fn a_nearly_full_volume_still_takes_deletes() {
     let dir = TempDir::new().unwrap();
     let metadata =
         Metadata::open(MetadataConfig { reserve_bytes: Some(u64::MAX), ..config(&dir) }).await.unwrap();
-    assert!(matches!(metadata.propose(renew()).await, Err(ProposeError::Full)));
+    let key = cluster_core::command::RegisterNodeKey { node: NodeId::new(1).unwrap(), public_key: [0; 32] };
+    assert!(matches!(metadata.propose(Command::RegisterNodeKey(key)).await, Err(ProposeError::Full)));
     let registry = proto::identity::RegistryId {
         account: "000000000001".parse().unwrap(),
         region: "home".parse().unwrap(),

@@ -240,6 +240,7 @@ fn adds(command: &Command) -> bool {
             | Command::DeleteTag { .. }
             | Command::UnlinkBlob { .. }
             | Command::DropBlob { .. }
+            | Command::RenewLease { .. }
     )
 }
 

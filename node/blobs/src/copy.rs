@@ -76,6 +76,8 @@ impl Inner {
         digest: &Digest,
         to: UploadId,
     ) -> Result<(), BlobError> {
+        // Opened first, so that after the renames only the fsync can fail.
+        let shard = self.volume.open_dir(&self.layout.shard(Shard::of(digest)))?;
         if let Some(list) = list {
             match fs::rename(list, self.layout.pieces(digest, to)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -83,7 +85,7 @@ impl Inner {
             }
         }
         fs::rename(data, self.layout.copy(digest, to)).map_err(BlobError::io("rename", data))?;
-        self.volume.sync_dir(&self.layout.shard(Shard::of(digest)))
+        self.volume.sync_opened(&shard)
     }
 
     /// A directory cannot be replaced by renaming a file onto it.

@@ -15,6 +15,7 @@ use proto::upload::UploadId;
 use crate::copy::BlobCopy;
 use crate::error::BlobError;
 use crate::path;
+use crate::reader::open_regular;
 use crate::store::Inner;
 
 /// The marks in memory.
@@ -76,6 +77,11 @@ impl Inner {
     /// Marks a copy that should be there and is not.
     pub(crate) fn report_missing(&self, copy: &BlobCopy) -> BlobError {
         let BlobCopy { digest, generation, .. } = copy;
+        let _replacing = self.damage.lock_names();
+        if self.layout.copy(digest, *generation).exists() {
+            // It was put there since the reader looked.
+            return BlobError::Missing;
+        }
         if self.damage.mark(digest, *generation) {
             self.volume.metrics.damaged_copies.add(1);
             tracing::error!(%digest, %generation, "copy of a blob is missing");
@@ -84,7 +90,8 @@ impl Inner {
     }
 
     /// Marks a copy as damaged and moves it out of the way. `inode`: of the file that was read, if it could be
-    /// opened; another file that took the name meanwhile stays.
+    /// opened; another file that took the name meanwhile stays, and so does one that can be opened now though it
+    /// could not before.
     pub(crate) fn quarantine(&self, copy: &BlobCopy, inode: Option<u64>, reason: &str) -> BlobError {
         let (digest, generation) = (&copy.digest, copy.generation);
         let _replacing = self.damage.lock_names();
@@ -92,6 +99,7 @@ impl Inner {
         match fs::symlink_metadata(&from) {
             Ok(found) if inode.is_some_and(|inode| inode != found.ino()) => return BlobError::Damaged,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return BlobError::Damaged,
+            _ if inode.is_none() && open_regular(&from).is_ok() => return BlobError::Damaged,
             _ => {}
         }
         self.copies.forget(&(*digest, generation));

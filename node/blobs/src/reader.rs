@@ -102,7 +102,8 @@ impl Reader {
     /// Reads and checks one window, and returns the very bytes that were checked.
     fn check_window(&self, window: usize) -> Result<Bytes, BlobError> {
         let range = window_range(window, self.size());
-        let stamp = || Stamp::of(&self.file).map_err(|error| self.inner.bad_read(&self.copy, None, error));
+        let failed = |error| self.inner.bad_read(&self.copy, Some(self.inode), error);
+        let stamp = || Stamp::of(&self.file).map_err(failed);
         let (before, now) = (stamp()?, self.inner.clock.now());
         let content = self.read_exact(range.clone())?;
         self.inner.volume.metrics.verified_bytes.add(content.len() as u64);

@@ -27,6 +27,12 @@ pub(crate) struct Volume {
     full: std::sync::atomic::AtomicBool,
 }
 
+/// A directory that is open for its fsync.
+pub(crate) struct OpenDir {
+    file: File,
+    path: PathBuf,
+}
+
 /// Bytes that may still be written before the reserve begins, as last measured.
 struct Space {
     left: u64,
@@ -81,8 +87,18 @@ impl Volume {
 
     /// Makes the entries of a directory durable, or fences the volume.
     pub(crate) fn sync_dir(&self, path: &Path) -> Result<(), BlobError> {
-        let dir = File::open(path).map_err(BlobError::io("open", path))?;
-        self.sync(path, || dir.sync_all())
+        self.sync_opened(&self.open_dir(path)?)
+    }
+
+    /// Opens a directory for [`Volume::sync_opened`].
+    pub(crate) fn open_dir(&self, path: &Path) -> Result<OpenDir, BlobError> {
+        let file = File::open(path).map_err(BlobError::io("open", path))?;
+        Ok(OpenDir { file, path: path.to_owned() })
+    }
+
+    /// As [`Volume::sync_dir`]; fails only by fencing the volume.
+    pub(crate) fn sync_opened(&self, dir: &OpenDir) -> Result<(), BlobError> {
+        self.sync(&dir.path, || dir.file.sync_all())
     }
 
     fn sync(&self, path: &Path, sync: impl FnOnce() -> io::Result<()>) -> Result<(), BlobError> {

@@ -174,12 +174,17 @@ impl Authenticator {
         if let Some(principal) = self.passwords.known(user, password, stored.as_deref()) {
             return Ok(principal);
         }
+        let turn = self.passwords.turn().await.ok_or(AuthError::Throttled)?;
+        // Whoever waited beside us may have been the same.
+        if let Some(principal) = self.passwords.known(user, password, stored.as_deref()) {
+            return Ok(principal);
+        }
         if !self.throttle.may_try(user, address) {
             return Err(AuthError::Throttled);
         }
-        let result = self.passwords.check(user, password, stored).await;
-        if result.is_none() {
-            self.throttle.failed(user, address);
+        let result = self.passwords.check(turn, user, password, stored).await;
+        if result.is_some() {
+            self.throttle.forgive(user, address);
         }
         result.ok_or(AuthError::Invalid)
     }

@@ -12,12 +12,14 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use lru::LruCache;
 use proto::identity::Principal;
 use ring::hmac;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Secret;
 
 /// Checks that run at once: each takes a core and [`MEMORY_KIB`].
 const CHECKS_AT_ONCE: usize = 2;
+/// Checks that may wait: about two seconds' work.
+const MAX_WAITING: usize = 128;
 /// Accepted credentials that are remembered.
 const REMEMBERED: usize = 1024;
 /// argon2id's memory, passes and lanes: OWASP's second recommendation.
@@ -54,11 +56,16 @@ fn matches(password: &Secret, stored: &str, memory: &mut Vec<Block>) -> Option<b
     Some(Output::new(&found).ok()? == wanted)
 }
 
+/// The right to check one password, until it is dropped.
+pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
 /// Checks passwords.
 pub(crate) struct Passwords {
     /// The only user there is.
     pub(crate) root: Principal,
     permits: Arc<Semaphore>,
+    /// Places for those who wait for a permit.
+    places: Semaphore,
     /// Memory of checks that are over.
     memory: Arc<Mutex<Vec<Vec<Block>>>>,
     /// Keyed hash of user, password and stored hash of what was accepted.
@@ -78,6 +85,7 @@ impl Passwords {
         Self {
             root,
             permits: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
+            places: Semaphore::new(MAX_WAITING),
             memory: Arc::default(),
             accepted: Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN))),
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
@@ -92,14 +100,20 @@ impl Passwords {
         found.then(|| self.root.clone())
     }
 
+    /// A turn to check a password; `None` when too many wait already.
+    pub(crate) async fn turn(&self) -> Option<Turn> {
+        let _place = self.places.try_acquire().ok()?;
+        self.permits.clone().acquire_owned().await.ok().map(Turn)
+    }
+
     /// The principal, if the password fits `stored`. Unknown users (`None`) cost the same.
     pub(crate) async fn check(
         &self,
+        turn: Turn,
         user: &str,
         password: &Secret,
         stored: Option<String>,
     ) -> Option<Principal> {
-        let permit = self.permits.clone().acquire_owned().await.ok()?;
         let against = stored.clone().unwrap_or_else(|| self.nobody.to_string());
         let (words, pool) = (password.clone(), self.memory.clone());
         let check = move || {
@@ -107,7 +121,7 @@ impl Passwords {
             let mut memory = take().pop().unwrap_or_default();
             let fits = matches(&words, &against, &mut memory).unwrap_or(false);
             take().push(memory);
-            drop(permit);
+            drop(turn);
             fits
         };
         let fits = tokio::task::spawn_blocking(check).await.unwrap_or(false);
@@ -137,15 +151,28 @@ mod tests {
         Secret::new(text.to_owned())
     }
 
+    async fn check(
+        passwords: &Passwords,
+        user: &str,
+        words: &Secret,
+        stored: Option<String>,
+    ) -> Option<Principal> {
+        let turn = passwords.turn().await.expect("a free turn");
+        passwords.check(turn, user, words, stored).await
+    }
+
     #[tokio::test]
     async fn the_right_password_is_accepted_and_remembered() {
         let root = Principal::Root("000000000000".parse().expect("an account"));
         let passwords = Passwords::new(root.clone());
         let stored = hash(&secret("right")).expect("hashed");
         assert_eq!(passwords.known("root", &secret("right"), Some(&stored)), None);
-        assert_eq!(passwords.check("root", &secret("wrong"), Some(stored.clone())).await, None);
-        assert_eq!(passwords.check("nobody", &secret("nobody"), None).await, None);
-        assert_eq!(passwords.check("root", &secret("right"), Some(stored.clone())).await, Some(root.clone()));
+        assert_eq!(check(&passwords, "root", &secret("wrong"), Some(stored.clone())).await, None);
+        assert_eq!(check(&passwords, "nobody", &secret("nobody"), None).await, None);
+        assert_eq!(
+            check(&passwords, "root", &secret("right"), Some(stored.clone())).await,
+            Some(root.clone())
+        );
         assert_eq!(passwords.known("root", &secret("right"), Some(&stored)), Some(root));
         let other = hash(&secret("right")).expect("hashed");
         assert_eq!(passwords.known("root", &secret("right"), Some(&other)), None);
@@ -156,6 +183,6 @@ mod tests {
         let passwords = Passwords::new(Principal::Anonymous);
         let long = "x".repeat(72);
         let stored = hash(&secret(&format!("{long}a"))).expect("hashed");
-        assert_eq!(passwords.check("root", &secret(&format!("{long}b")), Some(stored)).await, None);
+        assert_eq!(check(&passwords, "root", &secret(&format!("{long}b")), Some(stored)).await, None);
     }
 }

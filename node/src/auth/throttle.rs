@@ -26,22 +26,23 @@ impl Default for Throttle {
 }
 
 impl Throttle {
-    /// Whether a password may be checked now.
+    /// Whether a password may be checked now. The attempt counts as wrong until [`Throttle::forgive`], so
+    /// that many at once are no more than many in turn.
     pub(crate) fn may_try(&self, user: &str, address: IpAddr) -> bool {
-        let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match pairs.get(&(shorten(user), address)) {
-            Some((failures, last)) => *failures < FREE || last.elapsed() >= PACE,
-            None => true,
-        }
-    }
-
-    /// A password was wrong.
-    pub(crate) fn failed(&self, user: &str, address: IpAddr) {
         let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let (failures, last) = pairs.get_or_insert_mut((shorten(user), address), || (0, now));
         let before = if last.elapsed() >= FORGET { 0 } else { *failures };
+        if before >= FREE && last.elapsed() < PACE {
+            return false;
+        }
         (*failures, *last) = (before.saturating_add(1), now);
+        true
+    }
+
+    /// The password was right.
+    pub(crate) fn forgive(&self, user: &str, address: IpAddr) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop(&(shorten(user), address));
     }
 }
 
@@ -59,10 +60,11 @@ mod tests {
         let (bad, good) = (IpAddr::from([127, 0, 0, 2]), IpAddr::from([127, 0, 0, 3]));
         for _ in 0..FREE {
             assert!(throttle.may_try("root", bad));
-            throttle.failed("root", bad);
         }
         assert!(!throttle.may_try("root", bad));
         assert!(throttle.may_try("root", good));
         assert!(throttle.may_try("other", bad));
+        throttle.forgive("root", bad);
+        assert!(throttle.may_try("root", bad));
     }
 }

@@ -84,7 +84,7 @@ fn refuse_plain_http(listen: SocketAddr, half_tls: bool, mistakes: &mut Vec<Stri
     if !listen.ip().is_loopback() && !half_tls {
         mistakes.push(format!(
             "listen = {listen}: plain HTTP would send passwords readably over the network; give --tls-cert \
-             and --tls-key, or listen on 127.0.0.1, or add --insecure-http if something in front encrypts"
+             and --tls-key, or listen on 127.0.0.1, or add --insecure-http if nobody else is on that network"
         ));
     }
 }

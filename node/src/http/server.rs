@@ -24,7 +24,7 @@ use tower_service::Service;
 use super::file_frames::FileFrames;
 use super::stream::{Activity, GuardedStream, UNSENT_BYTES};
 use super::tls::Certificate;
-use super::tracked::Tracked;
+use super::tracked::{RequestActivity, Tracked};
 use crate::telemetry::metrics::ConnectionMetrics;
 
 /// Most connections at once; more wait in the kernel's queue.
@@ -145,12 +145,8 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stop: CancellationToken,
 ) {
     let router = shared.router.clone();
-    let service = service_fn(move |request| {
-        activity.begin();
-        let answer = call(router.clone(), request, known.clone());
-        let activity = activity.clone();
-        Box::pin(async move { answer.await.map(|answer| answer.map(|body| Tracked::new(body, activity))) })
-    });
+    let service =
+        service_fn(move |request| Box::pin(call(router.clone(), request, known.clone(), activity.clone())));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -185,16 +181,15 @@ async fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     known: Connection,
     stop: CancellationToken,
 ) {
-    // Silence between streams is judged by HTTP/2's own pings.
-    activity.begin();
+    activity.multiplex();
     let router = shared.router.clone();
-    let service = service_fn(move |request| call(router.clone(), request, known.clone()));
+    let service = service_fn(move |request| call(router.clone(), request, known.clone(), activity.clone()));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .max_frame_size(64 << 10)
-        .max_concurrent_streams(256)
+        .max_concurrent_streams(128)
         .max_header_list_size(MAX_HEAD_BYTES as u32)
         .max_send_buf_size(512 << 10)
         .keep_alive_interval(Duration::from_secs(30))
@@ -220,16 +215,19 @@ async fn call(
     mut router: Router,
     request: hyper::Request<hyper::body::Incoming>,
     known: Connection,
-) -> Result<Response, Infallible> {
+    activity: Activity,
+) -> Result<Response<Tracked<Body>>, Infallible> {
+    let request_activity = RequestActivity::begin(activity);
     if has_odd_framing(request.headers()) {
         let mut refusal = Response::new(Body::empty());
         *refusal.status_mut() = StatusCode::BAD_REQUEST;
         refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        return Ok(refusal);
+        return Ok(refusal.map(|body| Tracked::new(body, request_activity)));
     }
-    let mut request: Request = request.map(Body::new);
+    let mut request: Request = request.map(|body| Body::new(Tracked::new(body, request_activity.clone())));
     request.extensions_mut().insert(known);
-    router.call(request).await
+    let response = router.call(request).await?;
+    Ok(response.map(|body| Tracked::new(body, request_activity)))
 }
 
 /// Whether the body is framed by anything but a length or chunks alone: what stands before us might read it

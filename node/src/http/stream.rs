@@ -1,14 +1,15 @@
 //! The socket under hyper: deadlines for silent and slow clients, and sendfile for file frames.
 //!
-//! Deadlines (faults E31, hostile rows XH5, XU16): a request's head must be complete
-//! [`HEAD_TIMEOUT`] after the connection, or after its first byte on a connection kept alive; an idle
-//! connection ends after [`IDLE_TIMEOUT`]; a client that takes nothing for [`WRITE_TIMEOUT`] is cut.
-//! Request bodies are timed where they are read (`api::oci::body`).
+//! Deadlines (faults E31, hostile rows XH5, XU16): a request's head must be complete [`HEAD_TIMEOUT`] after
+//! the connection, or after its first byte on a connection kept alive; a connection on which nothing
+//! happens ends after [`IDLE_TIMEOUT`]; a client that takes nothing for [`WRITE_TIMEOUT`] is cut. Request
+//! bodies are timed where they are read (`api::oci::body`). On HTTP/2 a reader can stall its streams while
+//! the socket is fine, so there a connection whose bodies make no progress counts as idle.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::telemetry::metrics::SentBytes;
 
 /// From the first byte of a request to the last byte of its head.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two requests of a connection.
+/// Without a request, a byte of an answer or, on HTTP/2, a part of a body.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A write that makes no progress. With at most [`UNSENT_BYTES`] unsent in the kernel the socket turns
 /// writable after every half of that, so this cuts clients slower than about 1 KiB/s.
@@ -30,24 +31,41 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// slow reader and makes its progress visible.
 pub(crate) const UNSENT_BYTES: u32 = 64 << 10;
 
-/// What the connection is doing, shared between the socket and the service.
+/// What the connection is doing, shared between the socket, the service and the bodies.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Activity(Arc<AtomicU8>);
+pub(crate) struct Activity(Arc<State>);
 
-const AWAITING_HEAD: u8 = 0;
-const IN_HEAD: u8 = 1;
-const IN_REQUEST: u8 = 2;
-const IDLE: u8 = 3;
+#[derive(Debug, Default)]
+struct State {
+    /// Requests that are being answered.
+    requests: AtomicU32,
+    /// Grows whenever a request begins or ends or a body moves; 0 before the first request.
+    progress: AtomicU64,
+    /// Whether this is HTTP/2: pings come and go, and many requests share the socket.
+    multiplexed: AtomicBool,
+}
 
 impl Activity {
-    /// The head was read and the request is being answered until [`Activity::end`].
-    pub(crate) fn begin(&self) {
-        self.0.store(IN_REQUEST, Ordering::Relaxed);
+    /// Says that HTTP/2 is spoken.
+    pub(crate) fn multiplex(&self) {
+        self.0.multiplexed.store(true, Ordering::Relaxed);
     }
 
-    /// The answer was written.
+    /// A head was read; the request is being answered until [`Activity::end`].
+    pub(crate) fn begin(&self) {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.progress();
+    }
+
+    /// A part of a body moved.
+    pub(crate) fn progress(&self) {
+        self.0.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The answer is over.
     pub(crate) fn end(&self) {
-        self.0.store(IDLE, Ordering::Relaxed);
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.progress();
     }
 }
 
@@ -57,8 +75,10 @@ pub(crate) struct GuardedStream {
     tcp: TcpStream,
     frames: FileFrames,
     activity: Activity,
-    /// The state for which `read_deadline` was set.
-    timed: u8,
+    /// The progress after which `read_deadline` was set.
+    seen: u64,
+    /// Whether `read_deadline` is that of a head.
+    in_head: bool,
     read_deadline: Pin<Box<Sleep>>,
     write_deadline: Option<Pin<Box<Sleep>>>,
     sent: Arc<SentBytes>,
@@ -71,7 +91,8 @@ impl GuardedStream {
             tcp,
             frames,
             activity: Activity::default(),
-            timed: AWAITING_HEAD,
+            seen: 0,
+            in_head: true,
             read_deadline: Box::pin(tokio::time::sleep(HEAD_TIMEOUT)),
             write_deadline: None,
             sent,
@@ -83,19 +104,42 @@ impl GuardedStream {
         self.activity.clone()
     }
 
-    /// Ready when the client was silent for too long in the present state.
+    /// Ready when nothing has happened for too long.
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = self.activity.0.load(Ordering::Relaxed);
-        if now == IN_REQUEST {
-            self.timed = now;
+        let state = &self.activity.0;
+        let answering =
+            state.requests.load(Ordering::Relaxed) > 0 && !state.multiplexed.load(Ordering::Relaxed);
+        // One request at a time: its body and its answer have deadlines of their own.
+        if answering || self.write_deadline.is_some() {
             return Poll::Pending;
         }
-        if now != self.timed {
-            self.timed = now;
-            let limit = if now == IDLE { IDLE_TIMEOUT } else { HEAD_TIMEOUT };
-            self.read_deadline.as_mut().reset(Instant::now() + limit);
+        let progress = state.progress.load(Ordering::Relaxed);
+        if progress != self.seen {
+            self.seen = progress;
+            self.in_head = false;
+            self.read_deadline.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
         }
         self.read_deadline.as_mut().poll(cx)
+    }
+
+    /// Bytes came: on an idle HTTP/1 connection they begin a head, which keeps its clock while it goes on.
+    fn note_read(&mut self) {
+        let state = &self.activity.0;
+        let idle = state.requests.load(Ordering::Relaxed) == 0;
+        if idle && !self.in_head && !state.multiplexed.load(Ordering::Relaxed) {
+            self.in_head = true;
+            self.seen = state.progress.load(Ordering::Relaxed);
+            self.read_deadline.as_mut().reset(Instant::now() + HEAD_TIMEOUT);
+        }
+    }
+
+    /// Bytes left: the end of an answer may leave long after hyper was given it.
+    fn note_write(&mut self) {
+        self.write_deadline = None;
+        let state = &self.activity.0;
+        if !self.in_head && !state.multiplexed.load(Ordering::Relaxed) {
+            self.read_deadline.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+        }
     }
 
     /// Notes a write that had to wait; an error when it has waited for too long.
@@ -121,7 +165,7 @@ impl GuardedStream {
                 // The file became shorter than its record says.
                 Some(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Some(Ok(sent)) => {
-                    self.write_deadline = None;
+                    self.note_write();
                     self.sent.by_sendfile.fetch_add(sent as u64, Ordering::Relaxed);
                     return Poll::Ready(Ok(sent));
                 }
@@ -144,9 +188,7 @@ impl AsyncRead for GuardedStream {
             return self.poll_read_deadline(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
         }
         if buffer.filled().len() > before {
-            let state = &self.activity.0;
-            // From idle the clock of a head starts; a head that goes on keeps its clock.
-            let _ = state.compare_exchange(IDLE, IN_HEAD, Ordering::Relaxed, Ordering::Relaxed);
+            self.note_read();
             if self.poll_read_deadline(cx).is_ready() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -172,7 +214,7 @@ impl AsyncWrite for GuardedStream {
         }
         match Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices[..memory])? {
             Poll::Ready(sent) => {
-                self.write_deadline = None;
+                self.note_write();
                 self.sent.by_copy.fetch_add(sent as u64, Ordering::Relaxed);
                 Poll::Ready(Ok(sent))
             }

@@ -1,35 +1,59 @@
-//! A response body that ends the connection's activity with itself.
+//! Bodies that tell the connection when they move, and requests that tell it when they are over.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::body::Body;
-use http_body::{Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 
 use super::stream::Activity;
 
-/// A body that tells the connection when the answer is over.
-pub(super) struct Tracked {
-    body: Body,
-    activity: Activity,
-}
+/// A request that is being answered: over when its last clone is dropped.
+#[derive(Clone)]
+pub(super) struct RequestActivity(Arc<Ends>);
 
-impl Tracked {
-    /// `activity` ends when the body is dropped, whether or not it was sent.
-    pub(super) fn new(body: Body, activity: Activity) -> Self {
-        Self { body, activity }
+struct Ends(Activity);
+
+impl RequestActivity {
+    /// The head was read.
+    pub(super) fn begin(activity: Activity) -> Self {
+        activity.begin();
+        Self(Arc::new(Ends(activity)))
     }
 }
 
-impl http_body::Body for Tracked {
-    type Data = bytes::Bytes;
-    type Error = axum::Error;
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// A body of a request or an answer that reports each part that moves.
+pub(super) struct Tracked<B> {
+    body: B,
+    request: RequestActivity,
+}
+
+impl<B> Tracked<B> {
+    /// Keeps `request` going as long as it lives.
+    pub(super) fn new(body: B, request: RequestActivity) -> Self {
+        Self { body, request }
+    }
+}
+
+impl<B: Body + Unpin> Body for Tracked<B> {
+    type Data = B::Data;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.request.0.0.progress();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -38,11 +62,5 @@ impl http_body::Body for Tracked {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for Tracked {
-    fn drop(&mut self) {
-        self.activity.end();
     }
 }

@@ -44,6 +44,10 @@ impl Janitor {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut round = 0_u32;
         while stop.run_until_cancelled(tokio::time::sleep(UPLOADS_PERIOD)).await.is_some() {
+            // Log time moves with entries only; commits and leases count on it being about right.
+            if let Err(error) = self.metadata.tick().await {
+                tracing::warn!(reason = %crate::telemetry::log::chain(&error), "log time not moved on");
+            }
             let expired = self.blobs.expire_uploads(UPLOAD_IDLE);
             if expired > 0 {
                 tracing::info!(expired, "idle uploads removed");
@@ -58,15 +62,15 @@ impl Janitor {
     }
 
     async fn look_at_files(&mut self, stop: &CancellationToken) -> Result<(), RegistryError> {
-        // Log time moves with entries only; without this an idle node would keep its rubbish.
-        self.metadata.tick().await?;
-        let now = self.metadata.applied_log_time()?;
         let mut seen = HashMap::new();
         for shard in Shard::all() {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            for file in self.blobs.files_in(shard).await? {
+            let files = self.blobs.files_in(shard).await?;
+            // After the listing: a file in it was staged before, under an earlier deadline.
+            let now = self.metadata.applied_log_time()?;
+            for file in files {
                 if let Some(first) = self.judge(&file, now).await?
                     && seen.len() < MAX_REMEMBERED
                 {

@@ -1,4 +1,5 @@
-//! Deleting: names first; bytes go later, when nothing links them (consistency promises 26–28).
+//! Deleting: names at once; bytes would go later, when nothing links them (consistency promises 26–28), but
+//! nothing proposes that yet.
 
 use cluster_core::command::{Command, Response};
 use cluster_core::key::RepositoryId;

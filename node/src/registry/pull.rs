@@ -130,18 +130,57 @@ impl Registry {
         Ok(state::blob::repositories_with_blob(&reader, registry, digest, limit)?)
     }
 
-    /// Referrers of `subject` after `after`, of one type or all.
+    /// Referrers of `subject` after `after`, of one type or all, of about `max_bytes` together; the second
+    /// value is the last one's digest if more follow. All of one index, read on a blocking thread, since a
+    /// filter reads what it leaves out.
     pub(crate) async fn referrers(
         &self,
         repository: &RepositoryId,
         subject: &Digest,
-        artifact_type: Option<&str>,
-        after: Option<&Digest>,
-        limit: usize,
-    ) -> Result<Page<ReferrerRow>, RegistryError> {
+        artifact_type: Option<String>,
+        mut after: Option<Digest>,
+        max_bytes: usize,
+    ) -> Result<(Vec<ReferrerRow>, Option<Digest>), RegistryError> {
         let reader = self.metadata.read().await?;
-        Ok(state::referrer::referrers(&reader, repository, subject, artifact_type, after, limit)?)
+        let (repository, subject) = (repository.clone(), *subject);
+        let gather = move || -> Result<_, StateError<StorageError>> {
+            let (mut rows, mut bytes) = (Vec::new(), 0);
+            loop {
+                let kind = artifact_type.as_deref();
+                let page = state::referrer::referrers(
+                    &reader,
+                    &repository,
+                    &subject,
+                    kind,
+                    after.as_ref(),
+                    ROWS_AT_ONCE,
+                )?;
+                for row in page.items {
+                    let size = size_of(&row);
+                    if bytes + size > max_bytes && !rows.is_empty() {
+                        return Ok((rows, after));
+                    }
+                    bytes += size;
+                    after = Some(row.0);
+                    rows.push(row);
+                }
+                if !page.more {
+                    return Ok((rows, None));
+                }
+            }
+        };
+        let gathered = tokio::task::spawn_blocking(gather).await;
+        Ok(gathered.map_err(|_| RegistryError::Unexpected)??)
     }
+}
+
+/// Referrers that are read before their sizes are looked at; each can have 4 MiB of annotations.
+const ROWS_AT_ONCE: usize = 4;
+
+/// About how many bytes a referrer takes in a reply.
+fn size_of((_, row): &ReferrerRow) -> usize {
+    let texts: usize = row.annotations.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
+    texts + row.media_type.len() + row.artifact_type.as_ref().map_or(0, String::len) + 256
 }
 
 fn find_in(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use blobs::Upload;
+use blobs::{BlobCopy, BlobError, Upload};
 use cluster_core::command::{Command, CommitBlob, Condition, MountBlob, PutManifest, Response};
 use cluster_core::key::RepositoryId;
 use proto::digest::Digest;
@@ -68,6 +68,28 @@ impl Registry {
             }
             Response::StagingExpired => Err(RegistryError::StagingExpired),
             _ => Err(RegistryError::Unexpected),
+        }
+    }
+
+    /// Whether the upload that ended in `staged` is committed, and can be read. What a lost request left
+    /// undone, adopting the staged copy in place of a damaged one, is done now; committing is not, since the
+    /// deadline of that copy is not known any more.
+    pub(crate) async fn finish_again(
+        &self,
+        repository: &RepositoryId,
+        staged: &BlobCopy,
+    ) -> Result<bool, RegistryError> {
+        let Some((recorded, _)) = self.find_blob(repository, &staged.digest).await? else {
+            return Ok(false);
+        };
+        if self.blobs.open_copy(&recorded).await.is_ok() {
+            return Ok(true);
+        }
+        match self.blobs.adopt(staged, recorded.generation).await {
+            Ok(_) if staged.generation != recorded.generation => Ok(true),
+            Ok(_) => Err(BlobError::Damaged.into()),
+            Err(BlobError::Missing) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -30,12 +30,15 @@ pub(super) async fn read(
     let found = registry.find_blob(&repository, &digest).await?;
     let (copy, record) = found.ok_or_else(OciError::no_such_blob)?;
     if head {
-        // A pusher that is told it is not there pushes it again, which heals it (promise 14).
-        if registry.blobs.is_damaged(&digest) {
+        // A pusher that is told it is not there pushes it again, which heals it (promise 14). Only pushers
+        // make us look at the file.
+        let pusher = pusher(exchange, name);
+        if registry.blobs.is_damaged(&digest) || (pusher && registry.blobs.open_copy(&copy).await.is_err()) {
             return Err(OciError::no_such_blob());
         }
-        if pusher(exchange, name) {
-            registry.renew_lease(digest, &record).await?;
+        if pusher && let Err(error) = registry.renew_lease(digest, &record).await {
+            // The link keeps the blob; only a later link elsewhere would have needed the lease.
+            tracing::warn!(reason = %crate::telemetry::log::chain(&error), "lease not renewed");
         }
     }
     if conditions::not_modified(&exchange.parts.headers, &digest) {

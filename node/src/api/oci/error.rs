@@ -233,7 +233,7 @@ impl From<ManifestError> for OciError {
             ManifestError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self::new(code, error.to_string()).status(status)
+        Self::new(code, crate::telemetry::log::chain(&error)).status(status)
     }
 }
 

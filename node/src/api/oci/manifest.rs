@@ -68,17 +68,22 @@ pub(super) async fn put(
     let (tags, multi) = tags(exchange, &reference)?;
     let condition = conditions::write_condition(&exchange.parts.headers)?;
     let content = content(exchange, body).await?;
-    let manifest = Manifest::parse(exchange.header(header::CONTENT_TYPE)?, &content)?;
-    let digest = match reference {
-        Reference::Digest(named) => {
-            let found = Digest::of(named.algorithm(), &content);
-            if found != named {
-                return Err(OciError::new(Code::DigestInvalid, "the manifest has another digest"));
-            }
-            named
-        }
-        Reference::Tag(_) => Digest::of(Algorithm::Sha256, &content),
+    let (algorithm, named) = match reference {
+        Reference::Digest(named) => (named.algorithm(), Some(named)),
+        Reference::Tag(_) => (Algorithm::Sha256, None),
     };
+    let content_type = exchange.header(header::CONTENT_TYPE)?.map(str::to_owned);
+    // Up to 4 MiB are parsed and hashed: not on a thread that serves others.
+    let work = move || {
+        let parsed = Manifest::parse(content_type.as_deref(), &content);
+        (parsed, Digest::of(algorithm, &content), content)
+    };
+    let worked = tokio::task::spawn_blocking(work).await;
+    let (parsed, digest, content) = worked.map_err(|_| OciError::unavailable("the node is stopping"))?;
+    let manifest = parsed?;
+    if named.is_some_and(|named| named != digest) {
+        return Err(OciError::new(Code::DigestInvalid, "the manifest has another digest"));
+    }
     let (subject, oddities) = (manifest.subject, manifest.oddities.clone());
     let put = ManifestPut { digest, content: content.to_vec(), manifest, tags: tags.clone(), condition };
     match exchange.api.registry.put_manifest(&exchange.repository(name), put).await? {

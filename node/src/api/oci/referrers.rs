@@ -15,8 +15,6 @@ use super::query::target;
 use super::{Exchange, reply};
 use crate::registry::ReferrerRow;
 
-/// Entries that are read at once.
-const BATCH: usize = 256;
 /// A reply grows to this size before it is paged: some clients do not follow `Link` (R12).
 const MAX_REPLY: usize = 4 << 20;
 
@@ -31,13 +29,20 @@ pub(super) async fn list(
     let filter = asked.map(|text| text.replace(' ', "+"));
     let last = query.get("last").map(str::parse::<Digest>).transpose();
     let last = last.map_err(|_| OciError::new(Code::DigestInvalid, "last must be a digest"))?;
-    let mut page = Page::default();
+    let repository = exchange.repository(name);
+    let registry = &exchange.api.registry;
+    let (rows, more) = registry.referrers(&repository, subject, filter.clone(), last, MAX_REPLY).await?;
+    let mut known: HashSet<Digest> = rows.iter().map(|row| row.0).collect();
+    let mut entries: Vec<Value> = rows.into_iter().map(descriptor).collect();
     if last.is_none() {
         let older = fallback(exchange, name, subject, filter.as_deref()).await?;
-        page.add_older(older);
+        let digest =
+            |entry: &Value| entry.get("digest").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        entries.extend(
+            older.into_iter().filter(|entry| digest(entry).is_some_and(|digest| known.insert(digest))),
+        );
     }
-    let more = fill(exchange, name, subject, filter.as_deref(), last, &mut page).await?;
-    let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page.entries});
+    let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
     let mut response = reply::typed(StatusCode::OK, OCI_INDEX, index.to_string());
     if filter.is_some() {
         reply::set(&mut response, HeaderName::from_static("oci-filters-applied"), "artifactType");
@@ -52,56 +57,6 @@ pub(super) async fn list(
         reply::set(&mut response, header::LINK, &format!("<{next}>; rel=\"next\""));
     }
     Ok(response)
-}
-
-/// Descriptors gathered so far.
-#[derive(Default)]
-struct Page {
-    entries: Vec<Value>,
-    bytes: usize,
-    known: HashSet<String>,
-}
-
-impl Page {
-    fn add(&mut self, entry: Value) {
-        let digest = entry.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned();
-        if self.known.insert(digest) {
-            self.bytes += entry.to_string().len();
-            self.entries.push(entry);
-        }
-    }
-
-    fn add_older(&mut self, entries: Vec<Value>) {
-        entries.into_iter().for_each(|entry| self.add(entry));
-    }
-}
-
-/// Adds rows until the page is full; then gives the last one that is in it.
-async fn fill(
-    exchange: &Exchange<'_>,
-    name: &RepositoryName,
-    subject: &Digest,
-    filter: Option<&str>,
-    mut after: Option<Digest>,
-    page: &mut Page,
-) -> Result<Option<Digest>, OciError> {
-    let repository = exchange.repository(name);
-    loop {
-        let registry = &exchange.api.registry;
-        let found = registry.referrers(&repository, subject, filter, after.as_ref(), BATCH).await?;
-        for row in found.items {
-            let digest = row.0;
-            let entry = descriptor(row);
-            if page.bytes + entry.to_string().len() > MAX_REPLY && after.is_some() {
-                return Ok(after);
-            }
-            page.add(entry);
-            after = Some(digest);
-        }
-        if !found.more {
-            return Ok(None);
-        }
-    }
 }
 
 fn descriptor((digest, row): ReferrerRow) -> Value {

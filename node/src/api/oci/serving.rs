@@ -8,6 +8,9 @@ use proto::range::ByteRange;
 
 use crate::http::file_frames::FileFrames;
 
+/// Most bytes of one frame that is copied: HTTP/2 keeps one for each stream that its reader stalls.
+const COPIED: usize = 64 << 10;
+
 /// A part of a body.
 #[derive(Clone, Debug)]
 pub(super) enum Segment {
@@ -28,8 +31,8 @@ impl Segment {
 }
 
 /// Sends `segments` in order. Every window of the blob is checked before its bytes go out; a window that
-/// fails the check ends the body early, and with it the connection (P11). Holds one window in memory at
-/// most, and none where `frames` are given.
+/// fails the check ends the body early, and with it the connection (P11). Holds at most [`COPIED`] bytes
+/// between frames, and none where `frames` are given.
 pub(super) fn body(reader: Reader, segments: Vec<Segment>, frames: Option<FileFrames>) -> Body {
     let start = (reader, frames, segments.into_iter(), None);
     Body::from_stream(stream::unfold(start, |(reader, frames, mut segments, mut current)| async move {
@@ -65,7 +68,7 @@ async fn next_bytes(
     // A window is at most one frame, so this fits.
     let len = (end - range.start) as usize;
     let Some(frames) = frames else {
-        let bytes = reader.read(range.start, len).await?;
+        let bytes = reader.read(range.start, len.min(COPIED)).await?;
         return if bytes.is_empty() { Err(BlobError::Damaged) } else { Ok(bytes) };
     };
     let window = range.start..end;

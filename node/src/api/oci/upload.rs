@@ -194,10 +194,10 @@ async fn finish_again(
     let digest = asked_digest(exchange)?;
     let closed = exchange.api.registry.blobs.finished(id, owner);
     let copy = closed.filter(|copy| copy.digest == digest).ok_or_else(OciError::no_such_upload)?;
-    let linked = exchange.api.registry.find_blob(&exchange.repository(name), &copy.digest).await?;
-    match linked {
-        Some(_) => Ok(reply::created(&blob_path(name, &digest), &digest)),
-        None => Err(OciError::no_such_upload()),
+    if exchange.api.registry.finish_again(&exchange.repository(name), &copy).await? {
+        Ok(reply::created(&blob_path(name, &digest), &digest))
+    } else {
+        Err(OciError::no_such_upload())
     }
 }
 
