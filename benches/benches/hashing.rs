@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use benches::content::{Blob, BlobSource};
-use blobs::{BlobStore, Settings};
+use blobs::{BlobStore, Settings, UploadOwner};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http_body_util::BodyExt;
 use proto::digest::{Algorithm, Digest};
@@ -43,7 +43,10 @@ fn taking_in(criterion: &mut Criterion) {
 
 async fn put_and_remove(store: &BlobStore, blob: &Blob) {
     let body = blob.payload().into_data_stream();
-    let copy = store.put::<_, Infallible>(blob.digest, Some(blob.size), body).await.expect("a stored blob");
+    let owner = UploadOwner { principal: "bench".to_owned(), repository: "bench".to_owned() };
+    let upload = store.start_upload(owner, blob.digest.algorithm()).await.expect("a session");
+    upload.append::<_, Infallible>(Some(0), Some(blob.size), body).await.expect("an appended body");
+    let copy = upload.finish(blob.digest).await.expect("a stored blob");
     store.remove(&copy.digest, copy.generation).await.expect("a removed blob");
 }
 

@@ -1,5 +1,7 @@
 //! Reads the `use` lines inside `node`: modules may only use what stands below them (style: arrows point up).
 
+#![expect(clippy::expect_used, reason = "a source that cannot be read fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -71,14 +71,14 @@ fn wounds(uploads: &Path) -> Vec<(String, Wound)> {
     for file in fs::read_dir(uploads).expect("the uploads").flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
         let len = file.metadata().expect("a file").len();
-        let step = (len / size(2, 60) as u64).max(1);
+        let step = (len / size(3, 60) as u64).max(1);
         let places =
             (0..len).step_by(step as usize).chain([32, LEAF - 1, LEAF, LEAF + 1, len.saturating_sub(1)]);
         let at_places = places.filter(|at| *at < len).flat_map(|at| [Wound::Flip(at), Wound::Cut(at)]);
         let all = at_places.chain([Wound::Append(1), Wound::Append(5000), Wound::Remove]);
         wounds.extend(all.map(|wound| (name.clone(), wound)));
     }
-    wounds
+    wounds.into_iter().step_by(size(3, 1)).collect()
 }
 
 /// Goes on where the node says the session stands, and closes it. True if that made the blob; false if the node
