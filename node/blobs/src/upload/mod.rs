@@ -1,6 +1,6 @@
 //! Resumable upload sessions: bytes come in parts, end in a staged copy.
 //!
-//! Owns the files in `uploads`. One request at a time writes a session; whoever holds its [`Claim`] does, and the
+//! Owns the files in `uploads`. One request at a time writes a session; whoever holds its claim does, and the
 //! claim moves into the task or thread that does the work, so that a dropped request leaves no two writers. Bytes of
 //! a session are promised to survive nothing until it is finished (consistency promise 11), so nothing waits for an
 //! fsync before.
