@@ -142,10 +142,15 @@ impl GuardedStream {
         }
     }
 
-    /// Notes a write that had to wait; an error when it has waited for too long.
+    /// Notes a write that had to wait; an error when it has waited for too long. The socket is then reset
+    /// when it is closed: what the kernel still holds would otherwise leave at the reader's pace.
     fn poll_write_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
-        deadline.as_mut().poll(cx).map(|()| io::Error::from(io::ErrorKind::TimedOut))
+        deadline.as_mut().poll(cx).map(|()| {
+            // A socket that takes no options is gone already.
+            let _ = socket2::SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+            io::Error::from(io::ErrorKind::TimedOut)
+        })
     }
 
     fn poll_send_file(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {

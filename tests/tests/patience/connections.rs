@@ -159,9 +159,8 @@ pub(crate) fn half_closed() {
 }
 
 #[test]
-#[ignore = "takes two minutes, which is how long an idle connection is kept"]
-fn a_finished_connection_is_kept_only_for_a_while() {
-    // XH5: idle between requests
+fn a_finished_connection_is_kept_for_a_while() {
+    // XH5: idle between requests. Only the full run waits for its end, two minutes.
     let server = own_server(ServerOptions::default());
     let request = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{}\r\n", server.root().authorization_line());
     let mut connection = Connection::open(server.host()).expect("connect");
@@ -169,5 +168,7 @@ fn a_finished_connection_is_kept_only_for_a_while() {
         connection.send(request.as_bytes()).expect("send");
         connection.answer("GET").expect("an answer").assert_status(200);
     }
-    assert!(connection.is_closed_within(Duration::from_secs(150)), "idle for ever");
+    if is_full_run() {
+        assert!(connection.is_closed_within(Duration::from_secs(150)), "idle for ever");
+    }
 }
