@@ -3,9 +3,9 @@
 //! Without any service: no transparency log, no time stamps, an empty root of trust. cosign talks to the
 //! registry only.
 
-use shoal_tests::Server;
-use shoal_tests::layout::{Entry, Layout};
-use shoal_tests::sandbox::Sandbox;
+use tests::Server;
+use tests::layout::{Entry, Layout};
+use tests::sandbox::Sandbox;
 
 use crate::{setup, stranger};
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use shoal_tests::content::{media_type, unique_bytes};
-use shoal_tests::layout::{Entry, Layout, tar};
-use shoal_tests::sandbox::Sandbox;
+use tests::content::{media_type, unique_bytes};
+use tests::layout::{Entry, Layout, tar};
+use tests::sandbox::Sandbox;
 
 use crate::{setup, stranger};
 

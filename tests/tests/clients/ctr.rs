@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use shoal_tests::layout::{Entry, GREETING, Layout};
-use shoal_tests::process::Daemon;
-use shoal_tests::sandbox::Sandbox;
-use shoal_tests::wait::wait_for;
+use tests::layout::{Entry, GREETING, Layout};
+use tests::process::Daemon;
+use tests::sandbox::Sandbox;
+use tests::wait::wait_for;
 
 use crate::{setup, stranger};
 

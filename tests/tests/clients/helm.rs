@@ -1,6 +1,6 @@
 //! helm: charts as artifacts, versions as tags.
 
-use shoal_tests::sandbox::Sandbox;
+use tests::sandbox::Sandbox;
 
 use crate::{setup, stranger};
 

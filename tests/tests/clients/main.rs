@@ -16,9 +16,9 @@ mod podman;
 mod regctl;
 mod skopeo;
 
-use shoal_tests::layout::hello_program;
-use shoal_tests::sandbox::Sandbox;
-use shoal_tests::{Server, ServerOptions};
+use tests::layout::hello_program;
+use tests::sandbox::Sandbox;
+use tests::{Server, ServerOptions};
 
 /// A node of the test's own, and a home for clients that know its password.
 fn setup() -> (Server, Sandbox) {

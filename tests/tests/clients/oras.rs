@@ -1,8 +1,8 @@
 //! oras: artifacts, and artifacts about artifacts.
 
 use serde_json::Value;
-use shoal_tests::content::unique_bytes;
-use shoal_tests::sandbox::Sandbox;
+use tests::content::unique_bytes;
+use tests::sandbox::Sandbox;
 
 use crate::{setup, stranger};
 

@@ -1,8 +1,8 @@
 //! podman, which brings buildah: builds, manifest lists, zstd.
 
-use shoal_tests::content::media_type;
-use shoal_tests::layout::GREETING;
-use shoal_tests::sandbox::Sandbox;
+use tests::content::media_type;
+use tests::layout::GREETING;
+use tests::sandbox::Sandbox;
 
 use crate::{setup, stranger, write_build_context};
 

@@ -1,8 +1,8 @@
 //! regctl: copies, artifacts, single blobs, and every kind of delete.
 
-use shoal_tests::content::{sha256, unique_bytes};
-use shoal_tests::layout::{Entry, Layout};
-use shoal_tests::sandbox::Sandbox;
+use tests::content::{sha256, unique_bytes};
+use tests::layout::{Entry, Layout};
+use tests::sandbox::Sandbox;
 
 use crate::{setup, stranger};
 

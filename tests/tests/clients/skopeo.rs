@@ -1,7 +1,7 @@
 //! skopeo: copies between layouts and the registry, compression on the way, deletes.
 
-use shoal_tests::layout::{Compression, Entry, Layout};
-use shoal_tests::sandbox::Sandbox;
+use tests::layout::{Compression, Entry, Layout};
+use tests::sandbox::Sandbox;
 
 use crate::{setup, stranger};
 

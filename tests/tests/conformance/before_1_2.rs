@@ -4,9 +4,9 @@
 //! written here from the specification: rows K14 and K15 of `specs/oci-registry-api.md`, and what they refer to.
 
 use serde_json::{Value, json};
-use shoal_tests::content::{self, media_type, sha256, unique_bytes};
-use shoal_tests::http::Client;
-use shoal_tests::registry::with_query;
+use tests::content::{self, media_type, sha256, unique_bytes};
+use tests::http::Client;
+use tests::registry::with_query;
 
 use crate::server;
 

@@ -3,7 +3,7 @@
 mod before_1_2;
 mod official;
 
-use shoal_tests::{Server, ServerOptions};
+use tests::{Server, ServerOptions};
 
 /// A node of the test's own.
 fn server() -> Server {

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use shoal_tests::process::{Finished, finish};
-use shoal_tests::sandbox::Sandbox;
-use shoal_tests::{Server, ServerOptions};
+use tests::process::{Finished, finish};
+use tests::sandbox::Sandbox;
+use tests::{Server, ServerOptions};
 
 use crate::server;
 

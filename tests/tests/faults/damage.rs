@@ -6,10 +6,10 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use shoal_tests::content::unique_bytes;
-use shoal_tests::http::Client;
-use shoal_tests::journal::random;
-use shoal_tests::raw::Answer;
+use tests::content::unique_bytes;
+use tests::http::Client;
+use tests::journal::random;
+use tests::raw::Answer;
 
 use crate::kill::tail;
 use crate::node::Place;

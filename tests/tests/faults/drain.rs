@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shoal_tests::content::{sha256, unique_bytes};
-use shoal_tests::raw::Connection;
+use tests::content::{sha256, unique_bytes};
+use tests::raw::Connection;
 
 use crate::node::{Place, wait_until};
 use crate::{report, size};

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use shoal_tests::content::{serial, sha256, unique_bytes};
-use shoal_tests::journal::Journal;
-use shoal_tests::load::{push_blob, push_image};
-use shoal_tests::registry::with_query;
+use tests::content::{serial, sha256, unique_bytes};
+use tests::journal::Journal;
+use tests::load::{push_blob, push_image};
+use tests::registry::with_query;
 
 use crate::kill::tail;
 use crate::node::{Node, Place, send_signal, wait_until};

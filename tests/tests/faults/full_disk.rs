@@ -4,11 +4,11 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use shoal_tests::content::unique_bytes;
-use shoal_tests::http::Client;
-use shoal_tests::journal::Journal;
-use shoal_tests::load::{push_blob, push_image};
-use shoal_tests::raw::Answer;
+use tests::content::unique_bytes;
+use tests::http::Client;
+use tests::journal::Journal;
+use tests::load::{push_blob, push_image};
+use tests::raw::Answer;
 
 use crate::kill::tail;
 use crate::node::{Place, wait_until};
@@ -58,7 +58,7 @@ fn a_full_volume_refuses_pushes_and_nothing_else() {
     let kept: Vec<_> = journal.all().into_iter().filter(|promise| promise.reference != tag).collect();
     let lost: Vec<_> = kept
         .iter()
-        .filter(|promise| shoal_tests::journal::check(&root, promise) != shoal_tests::journal::Kept::Whole)
+        .filter(|promise| tests::journal::check(&root, promise) != tests::journal::Kept::Whole)
         .collect();
     assert!(lost.is_empty(), "{lost:?}\n{}", tail(&node));
     report(
@@ -75,7 +75,7 @@ fn a_full_volume_refuses_pushes_and_nothing_else() {
     let node = place.start();
     let lost = kept
         .iter()
-        .filter(|promise| shoal_tests::journal::check(&root, promise) != shoal_tests::journal::Kept::Whole)
+        .filter(|promise| tests::journal::check(&root, promise) != tests::journal::Kept::Whole)
         .count();
     assert_eq!(lost, 0, "{}", tail(&node));
     assert!(!node.log().contains("panicked"), "{}", tail(&node));

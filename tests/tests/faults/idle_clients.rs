@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use shoal_tests::content::unique_bytes;
-use shoal_tests::raw::Connection;
+use tests::content::unique_bytes;
+use tests::raw::Connection;
 
 use crate::node::Place;
 use crate::{alone, report, size};

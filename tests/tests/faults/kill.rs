@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shoal_tests::content::unique_bytes;
-use shoal_tests::journal::{Journal, random_time};
-use shoal_tests::load::{Load, LoadOptions, REPOSITORY, push_blob};
+use tests::content::unique_bytes;
+use tests::journal::{Journal, random_time};
+use tests::load::{Load, LoadOptions, REPOSITORY, push_blob};
 
 use crate::node::{Node, Place};
 use crate::{alone, report, size};

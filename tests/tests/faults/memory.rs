@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use sha2::{Digest, Sha256};
-use shoal_tests::http::Client;
+use tests::http::Client;
 
 use crate::node::{Node, Place};
 use crate::{alone, report, size};

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shoal_tests::http::Client;
-use shoal_tests::raw::Answer;
 use tempfile::TempDir;
+use tests::http::Client;
+use tests::raw::Answer;
 
 /// How long a node may take to be ready, to refuse or to end, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shoal_tests::content::sha256;
-use shoal_tests::journal::{Journal, random_time};
-use shoal_tests::load::{Load, LoadOptions};
+use tests::content::sha256;
+use tests::journal::{Journal, random_time};
+use tests::load::{Load, LoadOptions};
 
 use crate::kill::tail;
 use crate::node::{Node, PATIENCE, Place, Refusal};

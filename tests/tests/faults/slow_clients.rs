@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shoal_tests::content::unique_bytes;
-use shoal_tests::http::Client;
 use socket2::{Domain, Socket, Type};
+use tests::content::unique_bytes;
+use tests::http::Client;
 
 use crate::node::{Node, Place};
 use crate::{report, size};
@@ -56,7 +56,7 @@ fn clients_that_take_a_byte_a_second_are_cut() {
     let place = Place::new();
     let slow = Slow { what: "readers", count: size(100, 1000), limit: READER_LIMIT };
     let content = unique_bytes(BLOB);
-    let digest = shoal_tests::content::sha256(&content);
+    let digest = tests::content::sha256(&content);
     let open = |root: &Client| {
         let target = format!("/v2/slow/readers/blobs/{digest}");
         if root.head(&target).send().status == 404 {

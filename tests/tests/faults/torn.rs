@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use shoal_tests::content::unique_bytes;
-use shoal_tests::journal::{Journal, Verdict, random};
-use shoal_tests::load::{push_blob, push_image};
+use tests::content::unique_bytes;
+use tests::journal::{Journal, Verdict, random};
+use tests::load::{push_blob, push_image};
 
 use crate::node::Place;
 use crate::wound::{Wound, copy_all, inflict};
@@ -137,10 +137,10 @@ fn good(cleanly: bool) -> Good {
 }
 
 /// An image whose parts are small, so that copying the directory is cheap.
-fn push_small_image(root: &shoal_tests::http::Client, journal: &Journal) {
-    let image = root.push_image(REPOSITORY, &format!("s{}", shoal_tests::content::serial()));
+fn push_small_image(root: &tests::http::Client, journal: &Journal) {
+    let image = root.push_image(REPOSITORY, &format!("s{}", tests::content::serial()));
     for blob in [&image.config, &image.layer] {
-        let digest = shoal_tests::content::sha256(blob);
+        let digest = tests::content::sha256(blob);
         journal.ack(REPOSITORY, "blobs", &digest, &digest);
     }
     journal.ack(REPOSITORY, "manifests", &image.digest, &image.digest);

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use shoal_tests::content::{sha256, unique_bytes};
-use shoal_tests::registry::with_query;
+use tests::content::{sha256, unique_bytes};
+use tests::registry::with_query;
 
 use crate::node::Place;
 use crate::wound::{Wound, copy_all, inflict};

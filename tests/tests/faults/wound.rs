@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use shoal_tests::content::unique_bytes;
+use tests::content::unique_bytes;
 
 use crate::volume::flip;
 

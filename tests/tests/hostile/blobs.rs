@@ -1,8 +1,8 @@
 //! Reading blobs: section 2 of `specs/hostile-inputs.md`, XU13 to XU15, XU17.
 
 use crate::{anonymous, assert_alive, own_server, root};
-use shoal_tests::content::{ZERO_DIGEST, unique_bytes};
-use shoal_tests::registry::fresh_repository;
+use tests::content::{ZERO_DIGEST, unique_bytes};
+use tests::registry::fresh_repository;
 
 #[test]
 fn a_blob_of_another_repository_says_nothing_of_itself() {

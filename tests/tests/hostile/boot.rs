@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use shoal_tests::process::{Finished, finish};
-use shoal_tests::server::binary;
-use shoal_tests::tls::make_certificates;
 use tempfile::TempDir;
+use tests::process::{Finished, finish};
+use tests::server::binary;
+use tests::tls::make_certificates;
 
 /// One second in the specification; a machine busy with other tests takes longer.
 const SOON: Duration = Duration::from_secs(10);

@@ -12,8 +12,8 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
 use crate::{assert_alive, root, server};
-use shoal_tests::http::Client;
-use shoal_tests::registry::fresh_repository;
+use tests::http::Client;
+use tests::registry::fresh_repository;
 
 /// A token that is good for a repository, and the key to sign changes of it with.
 struct Forge {

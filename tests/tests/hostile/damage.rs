@@ -5,10 +5,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::own_server;
-use shoal_tests::Server;
-use shoal_tests::content::unique_bytes;
-use shoal_tests::raw::{Answer, Connection};
-use shoal_tests::registry::fresh_repository;
+use tests::Server;
+use tests::content::unique_bytes;
+use tests::raw::{Answer, Connection};
+use tests::registry::fresh_repository;
 
 /// The file that holds exactly `bytes`, wherever it lies.
 fn file_of(directory: &Path, bytes: &[u8]) -> Option<PathBuf> {

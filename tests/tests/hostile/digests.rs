@@ -2,9 +2,9 @@
 
 use crate::{assert_alive, root};
 use serde_json::json;
-use shoal_tests::content::{self, ZERO_DIGEST, bytes_of, media_type, sha256, sha512, unique_bytes};
-use shoal_tests::http::Client;
-use shoal_tests::registry::{Image, fresh_repository, with_query};
+use tests::content::{self, ZERO_DIGEST, bytes_of, media_type, sha256, sha512, unique_bytes};
+use tests::http::Client;
+use tests::registry::{Image, fresh_repository, with_query};
 
 /// Digests that are none, as they go into a URL.
 fn no_digests() -> Vec<String> {

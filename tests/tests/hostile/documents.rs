@@ -6,9 +6,9 @@ use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use crate::{assert_alive, own_server, root};
-use shoal_tests::content::{bytes_of, media_type, sha256, sha512};
-use shoal_tests::raw::{Answer, Connection};
-use shoal_tests::registry::{Image, fresh_repository};
+use tests::content::{bytes_of, media_type, sha256, sha512};
+use tests::raw::{Answer, Connection};
+use tests::registry::{Image, fresh_repository};
 
 /// An image whose blobs are there, and its manifest as text.
 fn prepared() -> (Image, String) {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::{assert_alive, own_server, root};
-use shoal_tests::content::unique_bytes;
-use shoal_tests::raw::Connection;
-use shoal_tests::registry::{fresh_repository, is_full_run};
+use tests::content::unique_bytes;
+use tests::raw::Connection;
+use tests::registry::{fresh_repository, is_full_run};
 
 /// Sends `bytes` and returns everything that comes back until the server ends the connection.
 pub(crate) fn conversation(bytes: &[u8]) -> String {

@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use crate::tls::{assert_alive, server};
-use shoal_tests::registry::is_full_run;
-use shoal_tests::tls::{TlsConnection, client_config, connect};
+use tests::registry::is_full_run;
+use tests::tls::{TlsConnection, client_config, connect};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -79,7 +79,7 @@ fn ends(connection: &mut TlsConnection) -> bool {
                     return true;
                 }
             }
-            Err(error) => return !shoal_tests::raw::is_timeout(&error),
+            Err(error) => return !tests::raw::is_timeout(&error),
         }
     }
 }

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::{anonymous, assert_alive, own_server, root};
-use shoal_tests::content::{self, ZERO_DIGEST, media_type};
-use shoal_tests::http::Client;
-use shoal_tests::registry::{Image, fresh_repository, is_full_run};
+use tests::content::{self, ZERO_DIGEST, media_type};
+use tests::http::Client;
+use tests::registry::{Image, fresh_repository, is_full_run};
 
 #[test]
 fn page_sizes_allocate_nothing() {
@@ -70,8 +70,7 @@ fn lists_are_for_those_who_may_read() {
 #[test]
 fn an_open_registry_lists_but_does_not_take() {
     // XL2 with anonymous pull: readable means listed, and nothing more
-    let server =
-        shoal_tests::Server::start(shoal_tests::ServerOptions { anonymous_pull: true, ..Default::default() });
+    let server = tests::Server::start(tests::ServerOptions { anonymous_pull: true, ..Default::default() });
     let repository = fresh_repository("listing");
     let image = server.root().push_image(&repository, "v1");
     // As docker does: no credentials, then an anonymous token.

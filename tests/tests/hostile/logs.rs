@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::own_server;
-use shoal_tests::content::serial;
-use shoal_tests::http::{Client, basic};
-use shoal_tests::raw::Connection;
-use shoal_tests::registry::fresh_repository;
-use shoal_tests::{Server, ServerOptions, wait_until};
+use tests::content::serial;
+use tests::http::{Client, basic};
+use tests::raw::Connection;
+use tests::registry::fresh_repository;
+use tests::{Server, ServerOptions, wait_until};
 
 fn with_logs(level: &str) -> Server {
     let environment = vec![("RUST_LOG".to_owned(), level.to_owned())];

@@ -29,8 +29,8 @@ mod uploads;
 
 use std::sync::OnceLock;
 
-use shoal_tests::http::Client;
-use shoal_tests::{Server, ServerOptions, shared};
+use tests::http::Client;
+use tests::{Server, ServerOptions, shared};
 
 /// The node that tests share which leave nothing behind.
 fn server() -> &'static Server {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::{assert_alive, root};
 use serde_json::{Value, json};
-use shoal_tests::content::{self, bytes_of, media_type, serial, sha256, unique_bytes};
-use shoal_tests::registry::{Image, fresh_repository, is_full_run};
+use tests::content::{self, bytes_of, media_type, serial, sha256, unique_bytes};
+use tests::registry::{Image, fresh_repository, is_full_run};
 
 /// What the specification allows, times what an unoptimised build on a busy machine takes.
 const ONE_SECOND: Duration = Duration::from_secs(5);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::framing::{assert_refused_and_closed, conversation};
 use crate::{anonymous, assert_alive, own_server, root};
-use shoal_tests::content::unique_bytes;
-use shoal_tests::raw::{Answer, Connection};
-use shoal_tests::registry::fresh_repository;
+use tests::content::unique_bytes;
+use tests::raw::{Answer, Connection};
+use tests::registry::fresh_repository;
 
 fn exchange(request: &str) -> Answer {
     let method = request.split(' ').next().unwrap_or_default();

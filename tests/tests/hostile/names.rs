@@ -2,10 +2,10 @@
 
 use crate::routes::line;
 use crate::{assert_alive, root};
-use shoal_tests::content::{ZERO_DIGEST, media_type};
-use shoal_tests::http::Client;
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::fresh_repository;
+use tests::content::{ZERO_DIGEST, media_type};
+use tests::http::Client;
+use tests::raw::Answer;
+use tests::registry::fresh_repository;
 
 fn get(target: &str) -> Answer {
     line(&root(), &format!("GET {target}"))

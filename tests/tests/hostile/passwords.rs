@@ -9,10 +9,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::{assert_alive, own_server, server};
-use shoal_tests::http::Client;
-use shoal_tests::raw::{Answer, Connection};
-use shoal_tests::registry::is_full_run;
-use shoal_tests::{Server, ServerOptions, wait_until};
+use tests::http::Client;
+use tests::raw::{Answer, Connection};
+use tests::registry::is_full_run;
+use tests::{Server, ServerOptions, wait_until};
 
 fn ask(host: &str, source: [u8; 4], authorization: &str, target: &str) -> Answer {
     Client::authorized(host, authorization).at(IpAddr::from(source)).get(target).send()

@@ -3,9 +3,9 @@
 use std::thread;
 
 use crate::{assert_alive, own_server, root};
-use shoal_tests::content::{self, ZERO_DIGEST, bytes_of, media_type, unique_bytes};
-use shoal_tests::http::Client;
-use shoal_tests::registry::{Image, fresh_repository, is_full_run};
+use tests::content::{self, ZERO_DIGEST, bytes_of, media_type, unique_bytes};
+use tests::http::Client;
+use tests::registry::{Image, fresh_repository, is_full_run};
 
 #[test]
 fn tags_in_the_query_need_the_right_to_push_and_have_a_limit() {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::{anonymous, assert_alive, root};
-use shoal_tests::content::{ZERO_DIGEST, sha256, unique_bytes};
-use shoal_tests::http::Client;
-use shoal_tests::raw::{Answer, Connection};
-use shoal_tests::registry::fresh_repository;
+use tests::content::{ZERO_DIGEST, sha256, unique_bytes};
+use tests::http::Client;
+use tests::raw::{Answer, Connection};
+use tests::registry::fresh_repository;
 
 /// Sends a request line as it is, as root unless `client` is another.
 pub(crate) fn line(client: &Client, request: &str) -> Answer {

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::tokens::{Token, ask, assert_void};
 use crate::{assert_alive, own_server, root, server};
-use shoal_tests::http::Client;
-use shoal_tests::registry::fresh_repository;
+use tests::http::Client;
+use tests::registry::fresh_repository;
 
 #[test]
 fn scopes_give_the_intersection_with_the_rights() {

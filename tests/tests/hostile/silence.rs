@@ -5,9 +5,9 @@
 use std::time::{Duration, Instant};
 
 use crate::root;
-use shoal_tests::content::{ZERO_DIGEST, unique_bytes};
-use shoal_tests::http::Client;
-use shoal_tests::registry::{fresh_repository, is_full_run};
+use tests::content::{ZERO_DIGEST, unique_bytes};
+use tests::http::Client;
+use tests::registry::{fresh_repository, is_full_run};
 
 /// Asks for both in turn and compares the medians of the times; returns the common status.
 fn assert_alike(client: &Client, requests: [(&str, String); 2]) -> u16 {

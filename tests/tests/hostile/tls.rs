@@ -5,11 +5,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use shoal_tests::content::unique_bytes;
-use shoal_tests::raw::Connection;
-use shoal_tests::registry::is_full_run;
-use shoal_tests::tls::{client_config, connect};
-use shoal_tests::{Server, ServerOptions, shared};
+use tests::content::unique_bytes;
+use tests::raw::Connection;
+use tests::registry::is_full_run;
+use tests::tls::{client_config, connect};
+use tests::{Server, ServerOptions, shared};
 
 /// The node with TLS that these tests share.
 pub(crate) fn server() -> &'static Server {
@@ -124,7 +124,7 @@ fn a_hello_in_single_bytes_is_understood() {
     assert_alive();
 }
 
-fn connect_slowly() -> shoal_tests::tls::TlsConnection {
+fn connect_slowly() -> tests::tls::TlsConnection {
     let mut tcp = std::net::TcpStream::connect(server().host()).expect("connect");
     tcp.set_nodelay(true).expect("no delay");
     tcp.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");

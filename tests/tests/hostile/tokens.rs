@@ -6,9 +6,9 @@ use ring::hmac;
 use serde_json::{Value, json};
 
 use crate::{assert_alive, root, server};
-use shoal_tests::http::Client;
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::fresh_repository;
+use tests::http::Client;
+use tests::raw::Answer;
+use tests::registry::fresh_repository;
 
 /// The three parts of a token, taken apart.
 pub(crate) struct Token {

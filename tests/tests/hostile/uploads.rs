@@ -5,9 +5,9 @@ use std::sync::Barrier;
 use std::thread;
 
 use crate::{anonymous, assert_alive, own_server, root};
-use shoal_tests::content::{sha256, unique_bytes};
-use shoal_tests::raw::Connection;
-use shoal_tests::registry::{fresh_repository, is_full_run, with_query};
+use tests::content::{sha256, unique_bytes};
+use tests::raw::Connection;
+use tests::registry::{fresh_repository, is_full_run, with_query};
 
 #[test]
 fn strange_content_ranges_leave_the_offset_alone() {

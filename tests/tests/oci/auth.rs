@@ -4,10 +4,10 @@ use std::thread;
 
 use crate::{anonymous, root, server};
 use serde_json::Value;
-use shoal_tests::content::ZERO_DIGEST;
-use shoal_tests::http::Client;
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::fresh_repository;
+use tests::content::ZERO_DIGEST;
+use tests::http::Client;
+use tests::raw::Answer;
+use tests::registry::fresh_repository;
 
 fn challenge(answer: &Answer) -> String {
     answer.assert_error(401, "UNAUTHORIZED");

@@ -1,8 +1,8 @@
 //! The base endpoint, what every answer carries, and unknown paths (checklist §2, §3, A1, A2).
 
 use crate::{anonymous, root};
-use shoal_tests::content::{ZERO_DIGEST, sha256};
-use shoal_tests::registry::fresh_repository;
+use tests::content::{ZERO_DIGEST, sha256};
+use tests::registry::fresh_repository;
 
 #[test]
 fn the_base_answers_200_with_an_empty_object_to_a_principal() {

@@ -1,9 +1,9 @@
 //! Reading blobs (checklist §4).
 
 use crate::root;
-use shoal_tests::content::{ZERO_DIGEST, sha256, sha512, unique_bytes};
-use shoal_tests::raw::Connection;
-use shoal_tests::registry::fresh_repository;
+use tests::content::{ZERO_DIGEST, sha256, sha512, unique_bytes};
+use tests::raw::Connection;
+use tests::registry::fresh_repository;
 
 #[test]
 fn a_blob_comes_back_with_length_digest_type_and_validators() {

@@ -1,8 +1,8 @@
 //! `_catalog` (checklist T12).
 
 use crate::{anonymous, root};
-use shoal_tests::content::unique_bytes;
-use shoal_tests::registry::fresh_repository;
+use tests::content::unique_bytes;
+use tests::registry::fresh_repository;
 
 fn all(size: usize) -> Vec<String> {
     let mut found = Vec::new();

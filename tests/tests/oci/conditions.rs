@@ -3,9 +3,9 @@
 use std::sync::Barrier;
 
 use crate::root;
-use shoal_tests::content::media_type;
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::{Image, fresh_repository};
+use tests::content::media_type;
+use tests::raw::Answer;
+use tests::registry::{Image, fresh_repository};
 
 fn put(image: &Image, tag: &str, condition: (&str, &str)) -> Answer {
     root()

@@ -1,9 +1,9 @@
 //! Deleting tags, manifests and blobs (checklist §8).
 
 use crate::root;
-use shoal_tests::content::{self, ZERO_DIGEST, bytes_of, media_type, sha256, unique_bytes};
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::fresh_repository;
+use tests::content::{self, ZERO_DIGEST, bytes_of, media_type, sha256, unique_bytes};
+use tests::raw::Answer;
+use tests::registry::fresh_repository;
 
 fn delete(repository: &str, path: &str) -> Answer {
     root().delete(format!("/v2/{repository}/{path}")).send()

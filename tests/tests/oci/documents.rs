@@ -2,8 +2,8 @@
 
 use crate::root;
 use serde_json::{Value, json};
-use shoal_tests::content::{self, bytes_of, media_type, sha256, unique_bytes};
-use shoal_tests::registry::{Image, fresh_repository};
+use tests::content::{self, bytes_of, media_type, sha256, unique_bytes};
+use tests::registry::{Image, fresh_repository};
 
 #[test]
 fn odd_bytes_survive() {

@@ -20,8 +20,8 @@ mod warnings;
 
 use std::sync::OnceLock;
 
-use shoal_tests::http::Client;
-use shoal_tests::{Server, ServerOptions, shared};
+use tests::http::Client;
+use tests::{Server, ServerOptions, shared};
 
 /// The node that these tests share.
 fn server() -> &'static Server {

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::root;
-use shoal_tests::content::{self, bytes_of, media_type, sha256, sha512};
-use shoal_tests::registry::{Image, fresh_repository};
+use tests::content::{self, bytes_of, media_type, sha256, sha512};
+use tests::registry::{Image, fresh_repository};
 
 #[test]
 fn a_manifest_comes_back_as_it_was_put() {

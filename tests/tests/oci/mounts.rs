@@ -2,9 +2,9 @@
 
 use crate::root;
 use crate::uploads::assert_session;
-use shoal_tests::content::{sha256, unique_bytes};
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::{fresh_repository, with_query};
+use tests::content::{sha256, unique_bytes};
+use tests::raw::Answer;
+use tests::registry::{fresh_repository, with_query};
 
 fn mount(target: &str, query: &str) -> Answer {
     root().post(format!("/v2/{target}/blobs/uploads/?{query}")).send()

@@ -3,9 +3,9 @@
 use std::sync::OnceLock;
 
 use crate::root;
-use shoal_tests::content::unique_bytes;
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::fresh_repository;
+use tests::content::unique_bytes;
+use tests::raw::Answer;
+use tests::registry::fresh_repository;
 
 /// The path of one blob of 2048 bytes, and the bytes.
 fn blob() -> &'static (String, Vec<u8>) {
@@ -192,7 +192,7 @@ fn a_range_on_a_manifest_keeps_its_type() {
     for range in ["bytes=0-", "bytes=0-9", "bytes=0-1,4-5"] {
         let answer = root().get(format!("/v2/{repository}/manifests/v1")).header("Range", range).send();
         assert!(matches!(answer.status, 200 | 206), "{}", answer.status);
-        assert_eq!(answer.header("content-type"), Some(shoal_tests::content::media_type::IMAGE));
+        assert_eq!(answer.header("content-type"), Some(tests::content::media_type::IMAGE));
         match answer.status {
             200 => assert_eq!(answer.body, image.manifest),
             _ => assert!(image.manifest.starts_with(&answer.body)),

@@ -2,9 +2,9 @@
 
 use crate::root;
 use serde_json::{Value, json};
-use shoal_tests::content::{self, ZERO_DIGEST, bytes_of, media_type, serial, sha256, sha512};
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::fresh_repository;
+use tests::content::{self, ZERO_DIGEST, bytes_of, media_type, serial, sha256, sha512};
+use tests::raw::Answer;
+use tests::registry::fresh_repository;
 
 const EMPTY: &[u8] = b"{}";
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::root;
-use shoal_tests::content::{media_type, unique_bytes};
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::{Image, fresh_repository};
+use tests::content::{media_type, unique_bytes};
+use tests::raw::Answer;
+use tests::registry::{Image, fresh_repository};
 
 /// A repository with one image under each of `tags`.
 fn tagged(tags: &[&str]) -> (String, Image) {

@@ -1,9 +1,9 @@
 //! Upload sessions: opening, chunks, status (checklist §5.1, U1 to U19, and §5.3).
 
 use crate::root;
-use shoal_tests::content::{sha256, sha512, unique_bytes};
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::{fresh_repository, with_query};
+use tests::content::{sha256, sha512, unique_bytes};
+use tests::raw::Answer;
+use tests::registry::{fresh_repository, with_query};
 
 /// Checks what every answer about a live session with `received` bytes carries.
 pub(crate) fn assert_session(answer: &Answer, status: u16, received: usize) -> String {
@@ -190,7 +190,7 @@ fn status_tells_the_same_with_a_digest_parameter() {
 #[test]
 fn a_chunk_cut_by_the_client_leaves_a_truthful_session() {
     // U15: what GET reports can be continued from
-    use shoal_tests::raw::Connection;
+    use tests::raw::Connection;
     let repository = fresh_repository("uploads");
     let bytes = unique_bytes(200_000);
     let location = root().start_upload(&repository);

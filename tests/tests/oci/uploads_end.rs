@@ -2,9 +2,9 @@
 
 use crate::root;
 use crate::uploads::assert_session;
-use shoal_tests::content::{sha256, sha512, unique_bytes};
-use shoal_tests::raw::Connection;
-use shoal_tests::registry::{fresh_repository, with_query};
+use tests::content::{sha256, sha512, unique_bytes};
+use tests::raw::Connection;
+use tests::registry::{fresh_repository, with_query};
 
 fn session_with(repository: &str, bytes: &[u8]) -> String {
     let location = root().start_upload(repository);

@@ -2,9 +2,9 @@
 
 use crate::root;
 use serde_json::{Value, json};
-use shoal_tests::content::{self, bytes_of, media_type, sha256, unique_bytes};
-use shoal_tests::raw::Answer;
-use shoal_tests::registry::{Image, fresh_repository};
+use tests::content::{self, bytes_of, media_type, sha256, unique_bytes};
+use tests::raw::Answer;
+use tests::registry::{Image, fresh_repository};
 
 /// A repository with the blobs of an image, and the image's document.
 fn prepared() -> (String, Value) {

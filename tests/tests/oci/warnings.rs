@@ -1,7 +1,7 @@
 //! `Warning` headers, when there are any, have the one allowed form (checklist H7).
 
 use crate::root;
-use shoal_tests::registry::fresh_repository;
+use tests::registry::fresh_repository;
 
 #[test]
 fn warnings_have_code_299_and_are_short() {

@@ -6,11 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::{TEN_SECONDS, own_server, wait_for};
-use shoal_tests::content::unique_bytes;
-use shoal_tests::raw::Connection;
-use shoal_tests::registry::{fresh_repository, is_full_run};
-use shoal_tests::tls::{client_config, connect};
-use shoal_tests::{Server, ServerOptions, wait_until};
+use tests::content::unique_bytes;
+use tests::raw::Connection;
+use tests::registry::{fresh_repository, is_full_run};
+use tests::tls::{client_config, connect};
+use tests::{Server, ServerOptions, wait_until};
 
 /// Opens `count` connections and sends `first` over each.
 pub(crate) fn sockets(count: usize, host: &str, first: &[u8]) -> Vec<Connection<TcpStream>> {

@@ -13,7 +13,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use shoal_tests::{Server, ServerOptions, shared};
+use tests::{Server, ServerOptions, shared};
 
 /// The server's 10 s, and what a busy machine adds.
 const TEN_SECONDS: Duration = Duration::from_secs(18);

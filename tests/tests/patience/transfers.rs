@@ -9,11 +9,11 @@ use crate::connections::{assert_closed_by, count, sockets};
 use crate::{TEN_SECONDS, own_server, wait_for};
 use socket2::{Domain, Socket, Type};
 
-use shoal_tests::content::unique_bytes;
-use shoal_tests::http::Client;
-use shoal_tests::raw::Connection;
-use shoal_tests::registry::{fresh_repository, is_full_run};
-use shoal_tests::{ServerOptions, wait_until};
+use tests::content::unique_bytes;
+use tests::http::Client;
+use tests::raw::Connection;
+use tests::registry::{fresh_repository, is_full_run};
+use tests::{ServerOptions, wait_until};
 
 /// The head of a chunk that never comes whole, and its first byte.
 fn head(client: &Client, session: &str, length: usize) -> String {
