@@ -1,7 +1,7 @@
-//! The official conformance suite of the OCI distribution specification, and what only its older generation asks.
+//! The official conformance suites of the OCI distribution specification: today's, and that of version 1.1.1.
 
-mod before_1_2;
 mod official;
+mod version_1_1;
 
 use tests::{Server, ServerOptions};
 

@@ -147,6 +147,14 @@ fn indexes_of_every_client_are_taken() {
     assert_taken(&repository, "sparse", media_type::INDEX, json!({"manifests": [absent]}));
     assert_taken(&repository, "buildkit-cache", media_type::INDEX, json!({"manifests": [layer, cache]}));
     assert_taken(&repository, "list", media_type::DOCKER_LIST, json!({"manifests": [child]}));
+    let mut odd = child.clone();
+    (odd["data"], odd["newUnspecifiedField"]) = (json!("e30="), json!("value"));
+    assert_taken(
+        &repository,
+        "odd",
+        media_type::INDEX,
+        json!({"manifests": [odd], "another": {"deep": [1]}}),
+    );
     let nested = content::index(std::slice::from_ref(&child));
     root().put_manifest(&repository, "inner", media_type::INDEX, &bytes_of(&nested)).assert_status(201);
     let inner = content::descriptor_of(&nested);
