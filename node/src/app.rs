@@ -149,8 +149,9 @@ fn make_password() -> Result<Secret> {
 /// What a person needs to go on.
 fn announce(config: &Config, address: SocketAddr) -> Result<()> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let host = config.public_url.as_ref().map_or_else(|| address.to_string(), |url| url.host().to_owned());
     print(&format!(
-        "listening on {scheme}://{address}\nlog in with: docker login {address} --username {ROOT_USER}\n"
+        "listening on {scheme}://{address}\nlog in with: docker login {host} --username {ROOT_USER}\n"
     ))
 }
 
@@ -189,6 +190,7 @@ impl Node {
             registry: Registry { metadata: metadata.clone(), blobs: blobs.clone() },
             authenticator: authenticator.clone(),
             facts: facts.clone(),
+            public_url: config.public_url.clone(),
             metrics: metrics.requests.clone(),
         });
         let admin = Arc::new(Admin {

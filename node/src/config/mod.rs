@@ -16,6 +16,7 @@ use proto::identity::{AccountId, Region, RegistryId, Zone};
 pub(crate) use source::Flags;
 
 use crate::auth::Secret;
+use crate::http::public_url::PublicUrl;
 use crate::telemetry::log::LogFormat;
 
 /// What `shoal serve` runs with.
@@ -25,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where HTTP is served; port 0 takes any free one.
     pub(crate) listen: SocketAddr,
+    /// Where clients reach the registry, if that is not what their requests say.
+    pub(crate) public_url: Option<PublicUrl>,
     /// The node's region, and that of the default registry when the cluster is created.
     pub(crate) region: Region,
     /// The node's zone.

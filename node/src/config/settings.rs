@@ -18,6 +18,10 @@ const MAX_PASSWORD: usize = 1024;
 pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Config> {
     let listen =
         parse(values, "listen", "127.0.0.1:5000", "an address and port such as 127.0.0.1:5000", mistakes);
+    let public_url = values.get("public_url").and_then(|_| {
+        let wanted = "http:// or https:// and a host such as https://registry.example, without a path,";
+        parse(values, "public_url", "", wanted, mistakes)
+    });
     let region = parse(values, "region", "local", "1 to 63 characters of a-z, 0-9 and -", mistakes);
     let zone = parse(values, "zone", "a", "1 to 63 characters of a-z, 0-9 and -", mistakes);
     let anonymous_pull = parse(values, "anonymous_pull", "false", "true or false", mistakes);
@@ -43,6 +47,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
     Some(Config {
         data_dir,
         listen: listen?,
+        public_url,
         region: region?,
         zone: zone?,
         root_password,

@@ -94,6 +94,22 @@ fn plain_http_on_an_open_address_must_be_asked_for() {
 }
 
 #[test]
+fn a_public_url_is_taken_from_each_source_or_refused_by_name() {
+    let file = file("public_url = \"https://registry.example/\"\n");
+    let path = file.path().to_str().expect("a path");
+    let url = |config: Config| config.public_url.map(|url| url.to_string());
+    let taken = url(load(&["--config", path], &[]).expect("accepted"));
+    assert_eq!(taken.as_deref(), Some("https://registry.example"));
+    let taken = url(load(&[], &[("SHOAL_PUBLIC_URL", "http://a:1")]).expect("accepted"));
+    assert_eq!(taken.as_deref(), Some("http://a:1"));
+    assert_eq!(url(load(&[], &[]).expect("accepted")), None);
+    for text in ["", "a", "https://a/v2", "https://user@a", "ftp://a"] {
+        let mistakes = load(&["--public-url", text], &[]).expect_err("refused");
+        assert!(mistakes.len() == 1 && mistakes[0].contains("--public-url"), "{text}: {mistakes:?}");
+    }
+}
+
+#[test]
 fn broken_files_are_named() {
     for text in ["= 1", "region = \"a\"\nregion = \"b\"\n", "[region"] {
         let file = file(text);

@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The settings, by the name they have in the file.
-pub(super) const NAMES: [&str; 11] = [
+pub(super) const NAMES: [&str; 12] = [
     "data_dir",
     "listen",
+    "public_url",
     "region",
     "zone",
     "root_password_file",
@@ -34,6 +35,10 @@ pub(crate) struct Flags {
     /// Address and port for HTTP [env: SHOAL_LISTEN] [default: 127.0.0.1:5000]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// URL under which clients reach the registry, such as https://registry.example; needed behind a TLS
+    /// proxy [env: SHOAL_PUBLIC_URL] [default: what each request says]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// Region of this node [env: SHOAL_REGION] [default: local]
     #[arg(long, value_name = "NAME")]
     region: Option<String>,
@@ -68,6 +73,7 @@ impl Flags {
             "config" => self.config.as_ref(),
             "data_dir" => self.data_dir.as_ref(),
             "listen" => self.listen.as_ref(),
+            "public_url" => self.public_url.as_ref(),
             "region" => self.region.as_ref(),
             "zone" => self.zone.as_ref(),
             "root_password_file" => self.root_password_file.as_ref(),
@@ -154,7 +160,7 @@ fn entry(
 ) -> Option<(&'static str, Value)> {
     let origin = format!("{}: {key}", path.display());
     let Some(name) = NAMES.into_iter().find(|name| *name == key && key != "config") else {
-        mistakes.push(format!("{origin}: there is no such setting; there are {}", NAMES[..10].join(", ")));
+        mistakes.push(format!("{origin}: there is no such setting; there are {}", NAMES[..11].join(", ")));
         return None;
     };
     let text = match value {

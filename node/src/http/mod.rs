@@ -3,6 +3,7 @@
 //! Owns sockets. Knows nothing of registries: it hands each request to one service and writes the answer.
 
 pub(crate) mod file_frames;
+pub(crate) mod public_url;
 pub(crate) mod server;
 pub(crate) mod stream;
 pub(crate) mod tls;

@@ -8,6 +8,7 @@ use tests::content::ZERO_DIGEST;
 use tests::http::Client;
 use tests::raw::Answer;
 use tests::registry::fresh_repository;
+use tests::{Server, ServerOptions};
 
 fn challenge(answer: &Answer) -> String {
     answer.assert_error(401, "UNAUTHORIZED");
@@ -55,6 +56,25 @@ fn challenges_name_the_scope_that_is_missing() {
         );
         assert!(!challenge.contains("error="), "no token was sent: {challenge}");
     }
+}
+
+#[test]
+fn the_realm_is_the_public_url_whatever_a_request_says() {
+    // L12, XN10
+    let arguments = vec!["--public-url".to_owned(), "https://registry.example".to_owned()];
+    let behind_proxy = Server::start(ServerOptions { arguments, ..ServerOptions::default() });
+    for (server, url) in [
+        (&behind_proxy, "https://registry.example".to_owned()),
+        (server(), format!("http://{}", server().host())),
+    ] {
+        let forwarded = "host=evil.example;proto=https";
+        let client = server.anonymous();
+        let answer = client.get("/v2/").header("X-Forwarded-Host", "evil.example");
+        let answer = answer.header("X-Forwarded-Proto", "https").header("Forwarded", forwarded).send();
+        assert!(challenge(&answer).contains(&format!("realm=\"{url}/token\"")), "{answer:?}");
+    }
+    let started = behind_proxy.root().post("/v2/a/blobs/uploads/").send();
+    assert!(started.assert_status(202).location().starts_with("/v2/a/"), "links stay relative");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::upload::MAX_SOURCES;
 use super::{Api, Exchange};
 use crate::auth::token::SERVICE;
 use crate::auth::{AuthError, Identity, Verdict};
+use crate::http::public_url::is_host;
 use crate::http::server::Connection;
 
 /// Who asks for `operation`, if they may.
@@ -24,7 +25,8 @@ pub(super) async fn authorize(
 ) -> Result<Identity, OciError> {
     let action = action(operation);
     let host = host(parts)?;
-    let challenge = |problem| challenge(parts, host, connection, operation, problem);
+    let realm = realm(api, host, connection);
+    let challenge = |problem| challenge(parts, &realm, operation, problem);
     let identity = match api.authenticator.authenticate(&parts.headers, connection.remote.ip()).await {
         Ok(identity) => identity,
         Err(AuthError::Invalid) => {
@@ -54,7 +56,8 @@ pub(super) fn mount_challenge(exchange: &Exchange<'_>, name: &RepositoryName) ->
     let operation = Operation::StartUpload(name.clone());
     match host(exchange.parts) {
         Ok(host) => {
-            challenge(exchange.parts, host, exchange.connection, &operation, Some("insufficient_scope"))
+            let realm = realm(exchange.api, host, exchange.connection);
+            challenge(exchange.parts, &realm, &operation, Some("insufficient_scope"))
         }
         Err(error) => error,
     }
@@ -86,17 +89,18 @@ fn scope(operation: &Operation) -> Option<String> {
     }
 }
 
-/// 401 with where to get a token, and for what. The realm is the token endpoint as the client reaches us,
-/// since clients drop credentials when the host changes (A10).
-fn challenge(
-    parts: &Parts,
-    host: &str,
-    connection: &Connection,
-    operation: &Operation,
-    problem: Option<&str>,
-) -> OciError {
-    let scheme = if connection.tls { "https" } else { "http" };
-    let mut value = format!("Bearer realm=\"{scheme}://{host}/token\",service=\"{SERVICE}\"");
+/// The token endpoint as the client reaches us, since clients drop credentials when the host changes (A10).
+/// Without a configured URL that is what the request says; behind a TLS proxy its scheme would be wrong (L12).
+fn realm(api: &Api, host: &str, connection: &Connection) -> String {
+    match &api.public_url {
+        Some(url) => format!("{url}/token"),
+        None => format!("{}://{host}/token", if connection.tls { "https" } else { "http" }),
+    }
+}
+
+/// 401 with where to get a token, and for what.
+fn challenge(parts: &Parts, realm: &str, operation: &Operation, problem: Option<&str>) -> OciError {
+    let mut value = format!("Bearer realm=\"{realm}\",service=\"{SERVICE}\"");
     if let Some(mut scope) = scope(operation) {
         for source in mount_sources(parts, operation) {
             scope.push_str(&format!(" repository:{source}:pull"));
@@ -130,22 +134,6 @@ fn host(parts: &Parts) -> Result<&str, OciError> {
     if is_host(host) { Ok(host) } else { Err(error().status(StatusCode::BAD_REQUEST)) }
 }
 
-/// `name`, `address` or `[address]`, with or without a port; nothing that could leave the quotes.
-fn is_host(text: &str) -> bool {
-    let (name, port) = match text.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
-        _ => (text, None),
-    };
-    let plain = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            (1..=253).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
-        }
-    };
-    plain && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
-}
-
 impl From<AuthError> for OciError {
     fn from(error: AuthError) -> Self {
         match error {
@@ -155,30 +143,6 @@ impl From<AuthError> for OciError {
                     .header(header::RETRY_AFTER, "2")
             }
             AuthError::Unavailable(error) => error.into(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_host;
-
-    #[test]
-    fn only_hosts_are_repeated_to_clients() {
-        for good in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1:5000",
-            "[::1]:5000",
-            "[::1]",
-            "my-registry.example:443",
-        ] {
-            assert!(is_host(good), "{good}");
-        }
-        for bad in
-            ["", ":5000", "a:99999", "a:0", "a:", "a\"b", "a/b", "a b", "[::1", "[x]:1", "a,b", "a:b:c"]
-        {
-            assert!(!is_host(bad), "{bad}");
         }
     }
 }

@@ -33,6 +33,7 @@ use proto::name::RepositoryName;
 use tracing::Instrument;
 
 use crate::auth::{Authenticator, Identity};
+use crate::http::public_url::PublicUrl;
 use crate::http::server::Connection;
 use crate::registry::Registry;
 use crate::telemetry::metrics::{OperationLabels, RequestLabels, RequestMetrics};
@@ -51,6 +52,8 @@ pub(crate) struct Api {
     pub(crate) authenticator: Arc<Authenticator>,
     /// What decisions depend on.
     pub(crate) facts: Facts,
+    /// Where clients reach the registry, if an operator says so.
+    pub(crate) public_url: Option<PublicUrl>,
     /// What is counted.
     pub(crate) metrics: RequestMetrics,
 }
