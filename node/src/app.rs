@@ -67,7 +67,8 @@ async fn serve(config: Config) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let key = NodeKey::open(data.path(), data.first_start())?;
+    let key =
+        if data.first_start() { NodeKey::open_or_make(data.path()) } else { NodeKey::open(data.path()) }?;
     let metadata = Metadata::open(MetadataConfig::new(data.metadata(), key.node())).await?;
     // The blobs come after the cluster exists: bytes without metadata are a loss, never a first start.
     let cluster = join(&config, &data, &metadata, &key).await?;

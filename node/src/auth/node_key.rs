@@ -51,15 +51,22 @@ pub(crate) struct NodeKey {
 }
 
 impl NodeKey {
-    /// Reads `node.key` in `dir`, or makes it when `first_start`. Blocks.
-    pub(crate) fn open(dir: &Path, first_start: bool) -> Result<Self, NodeKeyError> {
+    /// Reads `node.key` in `dir`, or makes it if there is none, as at a first start. Blocks.
+    pub(crate) fn open_or_make(dir: &Path) -> Result<Self, NodeKeyError> {
         let path = dir.join("node.key");
         let failed = |source| NodeKeyError::Io { path: path.clone(), source };
-        if first_start && !path.try_exists().map_err(failed)? {
+        if !path.try_exists().map_err(failed)? {
             let made =
                 Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| NodeKeyError::Random)?;
             write(dir, &path, made.as_ref()).map_err(failed)?;
         }
+        Self::open(dir)
+    }
+
+    /// Reads `node.key` in `dir`. Blocks.
+    pub(crate) fn open(dir: &Path) -> Result<Self, NodeKeyError> {
+        let path = dir.join("node.key");
+        let failed = |source| NodeKeyError::Io { path: path.clone(), source };
         let meta = std::fs::symlink_metadata(&path).map_err(failed)?;
         if !meta.is_file() || meta.len() > MAX_FILE {
             return Err(NodeKeyError::Foreign { path });
@@ -129,21 +136,21 @@ mod tests {
     #[test]
     fn the_key_is_made_once_and_kept() {
         let dir = tempfile::tempdir().expect("a directory");
-        let first = NodeKey::open(dir.path(), true).expect("made");
-        let second = NodeKey::open(dir.path(), true).expect("read");
+        let first = NodeKey::open_or_make(dir.path()).expect("made");
+        let second = NodeKey::open_or_make(dir.path()).expect("read");
         assert_eq!((first.node(), first.public()), (second.node(), second.public()));
     }
 
     #[test]
     fn a_lost_foreign_or_readable_key_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert!(matches!(NodeKey::open(dir.path(), false), Err(NodeKeyError::Io { .. })));
-        NodeKey::open(dir.path(), true).expect("made");
+        assert!(matches!(NodeKey::open(dir.path()), Err(NodeKeyError::Io { .. })));
+        NodeKey::open_or_make(dir.path()).expect("made");
         let path = dir.path().join("node.key");
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("changed");
-        assert!(matches!(NodeKey::open(dir.path(), false), Err(NodeKeyError::Open { .. })));
+        assert!(matches!(NodeKey::open(dir.path()), Err(NodeKeyError::Open { .. })));
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("changed");
         std::fs::write(&path, b"no key").expect("written");
-        assert!(matches!(NodeKey::open(dir.path(), false), Err(NodeKeyError::Foreign { .. })));
+        assert!(matches!(NodeKey::open(dir.path()), Err(NodeKeyError::Foreign { .. })));
     }
 }

@@ -41,8 +41,9 @@ async fn get(api: &Api, parts: &Parts, connection: &Connection) -> Result<Respon
         Err(error) => return Err(refuse(api, error)),
     };
     let query = Query::parse(parts.uri.query());
-    let refresh = query.get("offline_token") == Some("true");
-    issue(api, &identity, &query, refresh)
+    let kind =
+        if query.get("offline_token") == Some("true") { Issue::WithRefresh } else { Issue::AccessOnly };
+    issue(api, &identity, &query, kind)
 }
 
 async fn post(api: &Api, parts: &Parts, body: Body, connection: &Connection) -> Result<Response, OciError> {
@@ -68,8 +69,9 @@ async fn post(api: &Api, parts: &Parts, body: Body, connection: &Connection) -> 
         _ => return Err(bad("grant_type must be password or refresh_token")),
     };
     let principal = principal.map_err(|error| refuse(api, error))?;
-    let refresh = form.get("access_type") == Some("offline");
-    issue(api, &Identity { principal, grants: None }, &form, refresh)
+    let kind =
+        if form.get("access_type") == Some("offline") { Issue::WithRefresh } else { Issue::AccessOnly };
+    issue(api, &Identity { principal, grants: None }, &form, kind)
 }
 
 fn refuse(api: &Api, error: AuthError) -> OciError {
@@ -77,8 +79,15 @@ fn refuse(api: &Api, error: AuthError) -> OciError {
     error.into()
 }
 
+/// What a client asked for besides its scopes.
+#[derive(Clone, Copy)]
+enum Issue {
+    AccessOnly,
+    WithRefresh,
+}
+
 /// A token for what is asked and allowed, which may be nothing (A23).
-fn issue(api: &Api, identity: &Identity, asked: &Query<'_>, refresh: bool) -> Result<Response, OciError> {
+fn issue(api: &Api, identity: &Identity, asked: &Query<'_>, kind: Issue) -> Result<Response, OciError> {
     let allowed = |action: Action, name: Option<&RepositoryName>| {
         let resource: Resource = api.resource(name);
         identity.may(action, &resource, &api.facts) == Verdict::Allowed
@@ -100,7 +109,7 @@ fn issue(api: &Api, identity: &Identity, asked: &Query<'_>, refresh: bool) -> Re
         humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string().into(),
     );
     reply.insert("scope".into(), scope.join(" ").into());
-    if let (true, Principal::Root(account)) = (refresh, &identity.principal) {
+    if let (Issue::WithRefresh, Principal::Root(account)) = (kind, &identity.principal) {
         let reader = api.registry.metadata.local()?;
         let root = state::cluster::root(&reader, account)
             .map_err(|error| OciError::from(cluster::ReadError::from(error)))?;
