@@ -1,9 +1,13 @@
-//! Who and where: accounts, registries, nodes, regions, zones, principals.
+//! Who and where: accounts, registries, nodes, regions, zones, principals; keys and addresses of peers.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::name::text_id;
+
+mod address;
+
+pub use address::{AddressError, HostPort, MAX_HOST, MAX_HOSTS, PeerAddress, PeerKey};
 
 /// Why a text is not one of the ids of this module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
