@@ -5,6 +5,7 @@
 //! sides; delays of calls are taken on an idle machine and while bulk streams take all they can.
 
 #![allow(clippy::print_stdout, reason = "the figures are its result")]
+#![allow(clippy::expect_used, reason = "a benchmark that cannot run ends")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

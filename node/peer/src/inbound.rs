@@ -18,7 +18,7 @@ use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::protocol::{Callers, Protocol, Protocols};
 use crate::settings::Limits;
-use crate::stream::ByteStream;
+use crate::stream::{ByteStream, Slots};
 
 /// Refusals being said at once; beyond, streams are just dropped.
 const REFUSALS: usize = 64;
@@ -65,7 +65,8 @@ struct Guest {
     key: PeerKey,
     protocol: Protocol,
     lanes: Arc<PeerLanes>,
-    slots: [Option<OwnedSemaphorePermit>; 2],
+    slots: Slots,
+    idle: Duration,
 }
 
 impl Inbound {
@@ -143,7 +144,9 @@ impl Inbound {
         let slot =
             |slots: &Arc<Semaphore>| slots.clone().try_acquire_owned().map_err(|_| Refusal::Overloaded);
         let slots = [Some(slot(&lanes.of(protocol).incoming)?), Some(slot(&self.streams)?)];
-        Ok((service, Guest { key, protocol, lanes, slots }))
+        let known = members.contains(&key);
+        let idle = if known { self.limits.stream_idle } else { self.limits.stranger_idle };
+        Ok((service, Guest { key, protocol, lanes, slots, idle }))
     }
 
     fn refuse(&self, protocol: Protocol, stream: libp2p::Stream, why: Refusal) {
@@ -156,9 +159,8 @@ impl Inbound {
     }
 
     async fn serve_one(&self, service: Service, guest: Guest, stream: libp2p::Stream) {
-        let Guest { key, protocol, lanes, slots } = guest;
-        let idle = Some(self.limits.stream_idle);
-        let mut stream = ByteStream::new(stream, protocol, self.metrics.clone(), idle, slots);
+        let Guest { key, protocol, lanes, slots, idle } = guest;
+        let mut stream = ByteStream::new(stream, protocol, self.metrics.clone(), Some(idle), slots);
         match service {
             Service::Streams(handler) => handler(key, stream).await,
             Service::Calls(handler) => {

@@ -50,7 +50,8 @@ pub struct Limits {
     pub stream_idle: Duration,
     /// A whole request must have come in by then.
     pub request: Duration,
-    /// A connection to a key that is no member is closed when unused for so long.
+    /// A connection to a key that is no member is closed when unused for so long, and its requests end when
+    /// they move no byte.
     pub stranger_idle: Duration,
     /// ... and in any case after so long.
     pub stranger_life: Duration,

@@ -220,6 +220,7 @@ impl EventLoop {
     }
 
     fn on_tick(&mut self) {
+        self.table.nudge_strangers();
         let outstayed = self.table.outstayed(self.limits.stranger_life);
         self.close_all(outstayed);
         // A rest that is long over is forgotten, and with it how long it was. The transport ends every

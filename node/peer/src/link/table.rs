@@ -141,6 +141,15 @@ impl Table {
         peers.values().flatten().filter(over).map(|connection| connection.id).collect()
     }
 
+    /// Has strangers' connections look whether they are idle: on QUIC the end of a stream does not wake them.
+    pub(crate) fn nudge_strangers(&self) {
+        for connection in self.lock().values().flatten().filter(|connection| !connection.is_member()) {
+            // Nobody waits for this one, which the handler skips.
+            let (reply, _) = oneshot::channel();
+            let _ = connection.opens.try_send(Open { protocol: Protocol::Join, reply });
+        }
+    }
+
     /// All connections.
     pub(crate) fn ids(&self) -> Vec<ConnectionId> {
         self.lock().values().flatten().map(|connection| connection.id).collect()

@@ -14,6 +14,7 @@ const SHORT: Duration = Duration::from_millis(300);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_never_answers_costs_its_callers_only() {
     let (a, b) = pair();
+    a.asks(&b, Protocol::Raft, b"connected").await.expect("answered");
     b.peers.serve(Protocol::Raft, |_, _| std::future::pending());
     let mut stuck = JoinSet::new();
     for _ in 0..Protocol::Raft.at_once() {
@@ -36,6 +37,8 @@ async fn too_many_unanswered_calls_are_refused_there_and_too_many_waiting_here()
     );
     a.knows(&[&b]);
     b.knows(&[&a]);
+    b.echoes(Protocol::Raft);
+    a.asks(&b, Protocol::Raft, b"connected").await.expect("answered");
     b.peers.serve(Protocol::Copy, |_, _| std::future::pending());
     let at_once = Protocol::Copy.at_once();
     let wave = |count: usize| {

@@ -73,15 +73,36 @@ async fn membership_takes_effect_on_standing_connections_both_ways() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_few_and_leave_when_idle() {
-    let limits = Limits { strangers: 2, stranger_idle: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits { strangers: 2, stranger_idle: Duration::from_millis(100), ..Limits::default() };
     let (a, b) = stranger(limits);
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let opened = gate.clone();
+    b.peers.serve(Protocol::Join, move |_, message| {
+        let gate = gate.clone();
+        async move {
+            gate.acquire().await.ok()?.forget();
+            Some(message)
+        }
+    });
     let others: Vec<Node> = (10..13).map(Node::new).collect();
-    a.asks(&b, Protocol::Join, b"").await.expect("the first");
-    others[0].asks(&b, Protocol::Join, b"").await.expect("the second");
-    let third = others[1].asks(&b, Protocol::Join, b"").await;
-    assert!(matches!(third, Err(CallError::Unreachable | CallError::Interrupted)), "{third:?}");
+    let guests = async {
+        let asked = (a.asks(&b, Protocol::Join, b""), others[0].asks(&b, Protocol::Join, b""));
+        let (first, second) = tokio::join!(asked.0, asked.1);
+        first.and(second).expect("both are let in");
+    };
+    let third = async {
+        while b.peers.metrics().protocol(Protocol::Join).served_total.get() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let third = others[1].asks(&b, Protocol::Join, b"").await;
+        assert!(matches!(third, Err(CallError::Unreachable | CallError::Interrupted)), "{third:?}");
+        opened.add_permits(10);
+    };
+    tokio::join!(guests, third);
     let address = b.address();
+    let start = Instant::now();
     until_ok("others left", || others[2].peers.call(&address, Protocol::Join, vec![], LONG)).await;
+    assert!(start.elapsed() < Limits::default().stranger_life, "they left before their time was over");
 }
 
 #[tokio::test(flavor = "multi_thread")]
