@@ -88,15 +88,19 @@ proptest! {
         messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..6000), 1..4),
         lengths in prop::collection::vec(1usize..5000, 1..5),
     ) {
-        let mut wire = Vec::new();
-        for message in &messages {
-            block_on(write(&mut wire, message)).expect("written");
-        }
-        let mut stream = pieces(wire, lengths);
-        for message in &messages {
-            prop_assert_eq!(&block_on(read(&mut stream, 6000)).expect("read"), message);
-        }
-        prop_assert!(block_on(read(&mut stream, 6000)).is_err());
+        let (read_back, end) = block_on(async {
+            let (mut wire, mut read_back) = (Vec::new(), Vec::new());
+            for message in &messages {
+                write(&mut wire, message).await.expect("written");
+            }
+            let mut stream = pieces(wire, lengths);
+            for _ in &messages {
+                read_back.push(read(&mut stream, 6000).await.expect("read"));
+            }
+            (read_back, read(&mut stream, 6000).await)
+        });
+        prop_assert_eq!(read_back, messages);
+        prop_assert!(end.is_err());
     }
 
     #[test]
