@@ -2,6 +2,7 @@
 //!
 //! Builds the two stacks and binds them to one port number. Knows neither membership nor protocols.
 
+mod mux;
 mod tcp;
 mod tls;
 
@@ -13,7 +14,7 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, ListenerId, Transport, TransportError};
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, quic, yamux};
+use libp2p::{PeerId, quic};
 
 use crate::error::StartError;
 use crate::place;
@@ -30,8 +31,6 @@ const CONTROL_WINDOW: u32 = 4 << 20;
 const CONTROL_WINDOWS: u32 = 16 << 20;
 /// Streams that the other side may have open on one control connection; more than all protocols at once.
 const CONTROL_STREAMS: u32 = 1024;
-/// Streams on one bulk connection, both directions. Yamux promises each a window of 256 KiB.
-const BULK_STREAMS: usize = 512;
 
 /// Both stacks, listening, and the address they share.
 pub(crate) struct Bound {
@@ -84,7 +83,5 @@ fn control(keypair: &Keypair, limits: &Limits) -> Stack {
 }
 
 fn bulk(tcp: tcp::Tcp, tls: tls::Upgrade, handshake: Duration) -> Stack {
-    let mut config = yamux::Config::default();
-    config.set_max_num_streams(BULK_STREAMS);
-    tcp.upgrade(Version::V1Lazy).authenticate(tls).multiplex(config).timeout(handshake).boxed()
+    tcp.upgrade(Version::V1Lazy).authenticate(tls).multiplex(mux::Upgrade).timeout(handshake).boxed()
 }

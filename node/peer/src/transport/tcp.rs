@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Ready, ready};
+use futures::io::BufReader;
 use libp2p::Multiaddr;
 use libp2p::core::transport::{DialOpts, ListenerId, Transport, TransportError, TransportEvent};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -33,6 +34,9 @@ const PROBES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// Rest after accept failed, which it does while file descriptors are short.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Bytes read from a connection at once.
+const READ_BUFFER: usize = 64 * 1024;
 
 /// One bound socket, listening once libp2p says so.
 pub(super) struct Tcp {
@@ -80,7 +84,7 @@ impl Tcp {
 }
 
 impl Transport for Tcp {
-    type Output = Compat<TcpStream>;
+    type Output = Buffered;
     type Error = io::Error;
     type ListenerUpgrade = Ready<io::Result<Self::Output>>;
     type Dial = BoxFuture<'static, io::Result<Self::Output>>;
@@ -106,7 +110,7 @@ impl Transport for Tcp {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
         let from = self.address.ip();
-        Ok(async move { Ok(connect(from, to).await?.compat()) }.boxed())
+        Ok(async move { Ok(buffered(connect(from, to).await?)) }.boxed())
     }
 
     fn poll(
@@ -125,12 +129,19 @@ impl Transport for Tcp {
                 listener_id,
                 local_addr: place::multiaddr(Link::Bulk, self.address),
                 send_back_addr: place::multiaddr(Link::Bulk, from),
-                upgrade: ready(Ok(stream.compat())),
+                upgrade: ready(Ok(buffered(stream))),
             },
             Err(error) => TransportEvent::ListenerError { listener_id, error },
         };
         Poll::Ready(event)
     }
+}
+
+/// A connection whose bytes are read in large pieces: TLS asks for 4 KiB at a time.
+pub(super) type Buffered = BufReader<Compat<TcpStream>>;
+
+fn buffered(stream: TcpStream) -> Buffered {
+    BufReader::with_capacity(READ_BUFFER, stream.compat())
 }
 
 /// From our address if it is one that can reach there, any port.

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use futures::io::BufWriter;
 use futures::{AsyncRead, AsyncWrite, FutureExt};
 use futures_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use libp2p::PeerId;
@@ -107,14 +108,14 @@ impl<C> InboundConnectionUpgrade<C> for Upgrade
 where
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    type Output = (PeerId, TlsStream<C>);
+    type Output = (PeerId, Secure<C>);
     type Error = TlsError;
     type Future = BoxFuture<'static, Result<Self::Output, TlsError>>;
 
     fn upgrade_inbound(self, socket: C, _: Self::Info) -> Self::Future {
         async move {
             let stream = TlsAcceptor::from(self.server).accept(socket).await.map_err(TlsError::Handshake)?;
-            Ok((peer(stream.get_ref().1)?, stream.into()))
+            Ok((peer(stream.get_ref().1)?, buffered(stream.into())))
         }
         .boxed()
     }
@@ -124,7 +125,7 @@ impl<C> OutboundConnectionUpgrade<C> for Upgrade
 where
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    type Output = (PeerId, TlsStream<C>);
+    type Output = (PeerId, Secure<C>);
     type Error = TlsError;
     type Future = BoxFuture<'static, Result<Self::Output, TlsError>>;
 
@@ -134,10 +135,18 @@ where
             let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into());
             let connector = TlsConnector::from(self.client);
             let stream = connector.connect(name, socket).await.map_err(TlsError::Handshake)?;
-            Ok((peer(stream.get_ref().1)?, stream.into()))
+            Ok((peer(stream.get_ref().1)?, buffered(stream.into())))
         }
         .boxed()
     }
+}
+
+/// A secure channel that gathers what is written until it is flushed: the header and the body of a yamux
+/// frame would else be a TLS record and a system call each.
+pub(super) type Secure<C> = BufWriter<TlsStream<C>>;
+
+fn buffered<C: AsyncRead + AsyncWrite + Unpin>(stream: TlsStream<C>) -> Secure<C> {
+    BufWriter::with_capacity(super::mux::LONGEST_FRAME, stream)
 }
 
 /// Whose certificate it was.
