@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-const FILES: [&str; 3] = ["wire/command.proto", "wire/record.proto", "wire/raft.proto"];
+const FILES: [&str; 4] = ["wire/command.proto", "wire/peer.proto", "wire/record.proto", "wire/raft.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {

@@ -1,8 +1,8 @@
 //! Wire formats: the types generated from the `.proto` files in `proto/wire/`.
 //!
 //! Owns the shape of bytes that are stored or sent. A generated type is never used past the function
-//! that encodes or decodes it: `cluster-core` turns commands and records into typed values, `cluster`
-//! does so for what Raft keeps.
+//! that encodes or decodes it: `cluster-core` turns commands, their answers and records into typed values,
+//! `cluster` does so for what Raft keeps.
 
 /// Commands in the Raft log.
 #[allow(
@@ -24,4 +24,10 @@ pub mod record {
 #[allow(missing_docs, reason = "generated; the comments stand in wire/raft.proto")]
 pub mod raft {
     include!(concat!(env!("OUT_DIR"), "/shoal.raft.v1.rs"));
+}
+
+/// What nodes say to each other in single frames.
+#[allow(missing_docs, reason = "generated; the comments stand in wire/peer.proto")]
+pub mod peer {
+    include!(concat!(env!("OUT_DIR"), "/shoal.peer.v1.rs"));
 }
