@@ -6,7 +6,13 @@
 //! c           "time"                                                record LogTime
 //! p           account                                               record Root
 //! k           node, 8 bytes big endian                              record NodeKey
+//! n           node                                                  record Node
+//! j           id of a join token, 16 bytes                          record JoinToken
+//! y           -                                                     record Layout
 //! b           digest                                                record Blob
+//! h           node digest                                           empty: the blob's record names this copy
+//! v           node                                                  empty: all copies on the node are void
+//! u           digest                                                empty: a blob with fewer copies than wanted
 //! r           account 0 region 0 name                               record Repository
 //! t           account 0 region 0 name 0 tag                         record Tag
 //! m           account 0 region 0 name 0 digest                      record Manifest
@@ -53,8 +59,50 @@ pub(crate) fn node_key(node: NodeId) -> Vec<u8> {
     [NODE_KEYS, &node.get().to_be_bytes()].concat()
 }
 
+/// Before every [`node`].
+pub(crate) const NODES: &[u8] = b"n";
+
+pub(crate) fn node(node: NodeId) -> Vec<u8> {
+    [NODES, &node.get().to_be_bytes()].concat()
+}
+
+/// Before every [`join_token`].
+pub(crate) const JOIN_TOKENS: &[u8] = b"j";
+
+pub(crate) fn join_token(token: &[u8; 16]) -> Vec<u8> {
+    [JOIN_TOKENS, token.as_slice()].concat()
+}
+
+pub(crate) const LAYOUT: &[u8] = b"y";
+
+/// Before every [`blob`].
+pub(crate) const BLOBS: &[u8] = b"b";
+
+/// Before every [`copy`] on a node.
+pub(crate) fn copies(node: NodeId) -> Vec<u8> {
+    [b"h".as_slice(), &node.get().to_be_bytes()].concat()
+}
+
+pub(crate) fn copy(node: NodeId, digest: &Digest) -> Vec<u8> {
+    [copies(node), digest.to_bytes()].concat()
+}
+
+/// Before every [`void`].
+pub(crate) const VOIDS: &[u8] = b"v";
+
+pub(crate) fn void(node: NodeId) -> Vec<u8> {
+    [VOIDS, &node.get().to_be_bytes()].concat()
+}
+
+/// Before every [`under_copied`].
+pub(crate) const UNDER_COPIED: &[u8] = b"u";
+
+pub(crate) fn under_copied(digest: &Digest) -> Vec<u8> {
+    [UNDER_COPIED, digest.to_bytes().as_slice()].concat()
+}
+
 pub(crate) fn blob(digest: &Digest) -> Vec<u8> {
-    [b"b".as_slice(), &digest.to_bytes()].concat()
+    [BLOBS, digest.to_bytes().as_slice()].concat()
 }
 
 /// Before every [`repository`] of a registry.

@@ -210,6 +210,9 @@ impl Model {
                     generation: generation(client),
                     pieces_root: [0; 32],
                     staging_deadline_ms: if is_mutant { u64::MAX } else { deadline },
+                    copies: Vec::new(),
+                    required_copies: 1,
+                    required_zones: 1,
                 })
             }
             Step::HeadFindsLink(_) => Command::RenewLease { digest: blob() },

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cluster::{Metadata, MetadataConfig};
-use cluster_core::command::{Command, CommitBlob, PutManifest};
+use cluster_core::command::{Command, CommitBlob, PutManifest, Receipt};
 use cluster_core::key::RepositoryId;
 use proto::digest::{Algorithm, Digest};
 use proto::identity::{NodeId, RegistryId};
@@ -64,6 +64,9 @@ pub(crate) fn blob(name: &str, content: &[u8]) -> (Command, Digest) {
         generation: UploadId::new(node(1), 7),
         pieces_root: [3; 32],
         staging_deadline_ms: u64::MAX,
+        copies: vec![Receipt { node: node(1), incarnation: 1 }],
+        required_copies: 1,
+        required_zones: 1,
     };
     (Command::CommitBlob(commit), digest)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use blobs::{BlobCopy, BlobError, Upload};
-use cluster_core::command::{Command, CommitBlob, Condition, MountBlob, PutManifest, Response};
+use cluster_core::command::{Command, CommitBlob, Condition, MountBlob, PutManifest, Receipt, Response};
 use cluster_core::key::RepositoryId;
 use proto::digest::Digest;
 use proto::manifest::Manifest;
@@ -59,6 +59,9 @@ impl Registry {
             generation: copy.generation,
             pieces_root: copy.pieces_root,
             staging_deadline_ms,
+            copies: vec![Receipt { node: copy.generation.node(), incarnation: 0 }],
+            required_copies: 1,
+            required_zones: 1,
         });
         match self.metadata.propose(command).await? {
             Response::BlobLinked { generation } => {

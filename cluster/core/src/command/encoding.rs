@@ -10,18 +10,20 @@ use proto::wire::command as wire;
 use wire::command::Kind;
 use wire::condition::Kind as ConditionKind;
 
-use super::{Batch, Command, CommitBlob, Condition, InitCluster, MountBlob, PutManifest, RegisterNodeKey};
+use super::{
+    Batch, Command, CommitBlob, Condition, InitCluster, MountBlob, NodeCommand, PutManifest, RegisterNodeKey,
+    node_encoding,
+};
 use crate::key::RepositoryId;
 
-const VERSION: u32 = 1;
+/// Written; all from 1 on are read. Release 0.1 wrote 1.
+const VERSION: u32 = 2;
 
 /// Why the bytes are not a batch that this release can apply.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Written by another release.
-    #[error(
-        "the entry has version {0}, this release applies version {VERSION}: run the release that wrote it"
-    )]
+    #[error("the entry has version {0}, this release applies up to {VERSION}: run the release that wrote it")]
     UnknownVersion(u32),
     /// Written by another release.
     #[error("the entry has a command that this release does not know: run the release that wrote it")]
@@ -47,7 +49,7 @@ impl Batch {
     /// Every error means that this node must stop before the entry.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let batch = wire::Batch::decode(bytes)?;
-        if batch.version != VERSION {
+        if !(1..=VERSION).contains(&batch.version) {
             return Err(DecodeError::UnknownVersion(batch.version));
         }
         let command = |command: wire::Command| from_wire(command.kind.ok_or(DecodeError::UnknownCommand)?);
@@ -66,6 +68,11 @@ impl Command {
                 put.content.len() + annotations + 80 * (put.blobs.len() + put.children.len()) + 1024
             }
             Self::MountBlob(mount) => 256 * (1 + mount.from.len()),
+            Self::CommitBlob(commit) => 512 + 24 * commit.copies.len(),
+            Self::ConfirmCopies(confirm) => {
+                256 + 24 * (confirm.added.len() + confirm.lost.len() + confirm.released.len())
+            }
+            Self::Node(_) => 4096,
             _ => 512,
         }
     }
@@ -89,6 +96,9 @@ fn to_wire(command: &Command) -> Kind {
             generation: commit.generation.to_bytes().to_vec(),
             pieces_root: commit.pieces_root.to_vec(),
             staging_deadline_ms: commit.staging_deadline_ms,
+            copies: node_encoding::receipts_to_wire(&commit.copies),
+            required_copies: commit.required_copies,
+            required_zones: commit.required_zones,
         }),
         Command::MountBlob(mount) => Kind::MountBlob(wire::MountBlob {
             repository: Some(repository_to_wire(&mount.repository)),
@@ -113,6 +123,9 @@ fn to_wire(command: &Command) -> Kind {
             repository: Some(repository_to_wire(repository)),
             tag: tag.to_string(),
         }),
+        Command::Node(command) => node_encoding::to_wire(command),
+        Command::ConfirmCopies(confirm) => node_encoding::confirm_to_wire(confirm),
+        Command::RecountCopies { limit } => Kind::RecountCopies(wire::RecountCopies { limit: *limit }),
     }
 }
 
@@ -167,6 +180,9 @@ fn from_wire(kind: Kind) -> Result<Command, DecodeError> {
             generation: generation(&commit.generation)?,
             pieces_root: array(commit.pieces_root, "pieces root")?,
             staging_deadline_ms: commit.staging_deadline_ms,
+            copies: node_encoding::receipts(&commit.copies)?,
+            required_copies: commit.required_copies,
+            required_zones: commit.required_zones,
         }),
         Kind::MountBlob(mount) => Command::MountBlob(MountBlob {
             repository: repository(mount.repository)?,
@@ -189,7 +205,23 @@ fn from_wire(kind: Kind) -> Result<Command, DecodeError> {
         Kind::DeleteTag(delete) => {
             Command::DeleteTag { repository: repository(delete.repository)?, tag: text(&delete.tag, "tag")? }
         }
+        Kind::ConfirmCopies(confirm) => Command::ConfirmCopies(node_encoding::confirm(&confirm)?),
+        Kind::RecountCopies(recount) => Command::RecountCopies { limit: recount.limit },
+        kind => Command::Node(Box::new(node_from_wire(kind)?)),
     })
+}
+
+fn node_from_wire(kind: Kind) -> Result<NodeCommand, DecodeError> {
+    match kind {
+        Kind::CreateJoinToken(create) => node_encoding::create_token(create),
+        Kind::RevokeJoinToken(revoke) => node_encoding::revoke_token(revoke),
+        Kind::AddNode(add) => node_encoding::add(add),
+        Kind::UpdateNode(update) => node_encoding::update(update),
+        Kind::SetNodeState(set) => node_encoding::set_state(set),
+        Kind::PinVoter(pin) => node_encoding::pin_voter(pin),
+        Kind::RemoveNode(remove) => node_encoding::remove(&remove),
+        _ => Err(DecodeError::UnknownCommand),
+    }
 }
 
 fn put_from_wire(put: wire::PutManifest) -> Result<PutManifest, DecodeError> {
@@ -227,15 +259,18 @@ fn repository(wire: Option<wire::Repository>) -> Result<RepositoryId, DecodeErro
     Ok(RepositoryId { registry: registry(wire.registry)?, name: text(&wire.name, "repository name")? })
 }
 
-fn text<T: std::str::FromStr>(text: &str, field: &'static str) -> Result<T, DecodeError> {
+pub(super) fn text<T: std::str::FromStr>(text: &str, field: &'static str) -> Result<T, DecodeError> {
     text.parse().map_err(|_| DecodeError::Field(field))
 }
 
-fn texts<T: std::str::FromStr>(list: &[String], field: &'static str) -> Result<Vec<T>, DecodeError> {
+pub(super) fn texts<T: std::str::FromStr>(
+    list: &[String],
+    field: &'static str,
+) -> Result<Vec<T>, DecodeError> {
     list.iter().map(|one| text(one, field)).collect()
 }
 
-fn digest(bytes: &[u8]) -> Result<Digest, DecodeError> {
+pub(super) fn digest(bytes: &[u8]) -> Result<Digest, DecodeError> {
     Digest::from_bytes(bytes).ok_or(DecodeError::Field("digest"))
 }
 
@@ -243,11 +278,11 @@ fn digests(list: &[Vec<u8>]) -> Result<Vec<Digest>, DecodeError> {
     list.iter().map(|bytes| digest(bytes)).collect()
 }
 
-fn generation(bytes: &[u8]) -> Result<UploadId, DecodeError> {
+pub(super) fn generation(bytes: &[u8]) -> Result<UploadId, DecodeError> {
     UploadId::from_bytes(bytes).ok_or(DecodeError::Field("generation"))
 }
 
-fn array<const N: usize>(bytes: Vec<u8>, field: &'static str) -> Result<[u8; N], DecodeError> {
+pub(super) fn array<const N: usize>(bytes: Vec<u8>, field: &'static str) -> Result<[u8; N], DecodeError> {
     bytes.try_into().map_err(|_| DecodeError::Field(field))
 }
 

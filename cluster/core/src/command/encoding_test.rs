@@ -7,6 +7,10 @@ use prost::Message;
 use proto::digest::Algorithm;
 
 use super::*;
+use crate::command::node::{AddNode, Admission, CreateJoinToken, Disk, NodePlace, Removal, UpdateNode};
+use crate::command::{ConfirmCopies, Receipt, Response, TokenRefusal};
+use crate::record::{NodeKind, NodeState, VoterPin};
+use proto::identity::PeerKey;
 
 fn any_repository() -> impl Strategy<Value = RepositoryId> {
     ("[0-9]{12}", "[a-z][a-z0-9]{0,8}", "[a-z]{1,8}(/[a-z]{1,8}){0,3}").prop_map(|(account, region, name)| {
@@ -62,8 +66,73 @@ fn any_put() -> impl Strategy<Value = PutManifest> {
     })
 }
 
+fn any_node() -> impl Strategy<Value = NodeId> {
+    (1u64..).prop_map(|node| NodeId::new(node).unwrap())
+}
+
+fn any_place() -> impl Strategy<Value = NodePlace> {
+    (prop::collection::vec("[a-z]{1,9}:[1-9][0-9]{0,3}", 0..3), "[a-z]{1,9}", any::<u64>(), any::<String>())
+        .prop_map(|(addresses, zone, capacity_bytes, release)| NodePlace {
+            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+            zone: zone.parse().unwrap(),
+            capacity_bytes,
+            release,
+        })
+}
+
+fn any_admission() -> impl Strategy<Value = Admission> {
+    prop_oneof![
+        Just(Admission::Founder),
+        any::<([u8; 16], [u8; 32])>()
+            .prop_map(|(token, secret_hash)| Admission::Token { token, secret_hash }),
+    ]
+}
+
+fn any_node_command() -> impl Strategy<Value = NodeCommand> {
+    let kind = prop::sample::select(vec![NodeKind::Full, NodeKind::Edge]);
+    let state = prop::sample::select(vec![NodeState::Active, NodeState::Draining, NodeState::Lost]);
+    let pin = prop::sample::select(vec![None, Some(VoterPin::Always), Some(VoterPin::Never)]);
+    let removal = prop::sample::select(vec![Removal::Drained, Removal::Forced]);
+    let disk = prop::sample::select(vec![Disk::Kept, Disk::Empty]);
+    prop_oneof![
+        (any::<([u8; 16], [u8; 32], u64)>(), kind).prop_map(|((token, secret_hash, expires_ms), kind)| {
+            NodeCommand::CreateToken(CreateJoinToken { token, secret_hash, expires_ms, kind })
+        }),
+        any::<[u8; 16]>().prop_map(|token| NodeCommand::RevokeToken { token }),
+        (any_node(), any::<([u8; 32], u64)>(), any_place(), any_admission()).prop_map(
+            |(node, (key, incarnation), place, admission)| {
+                let (public_key, region) = (PeerKey::new(key), "home".parse().unwrap());
+                NodeCommand::Add(AddNode { node, public_key, region, place, incarnation, admission })
+            }
+        ),
+        (any_node(), any_place(), any::<u64>(), disk).prop_map(|(node, place, incarnation, disk)| {
+            NodeCommand::Update(UpdateNode { node, place, incarnation, disk })
+        }),
+        (any_node(), state).prop_map(|(node, state)| NodeCommand::SetState { node, state }),
+        (any_node(), pin).prop_map(|(node, pin)| NodeCommand::PinVoter { node, pin }),
+        (any_node(), removal).prop_map(|(node, removal)| NodeCommand::Remove { node, removal }),
+    ]
+}
+
+fn any_confirm() -> impl Strategy<Value = ConfirmCopies> {
+    let nodes = || prop::collection::vec(any_node(), 0..3);
+    let receipt = (any_node(), any::<u64>()).prop_map(|(node, incarnation)| Receipt { node, incarnation });
+    (any_digest(), any_generation(), prop::collection::vec(receipt, 0..3), nodes(), nodes()).prop_map(
+        |(digest, generation, added, lost, released)| ConfirmCopies {
+            digest,
+            generation,
+            added,
+            lost,
+            released,
+        },
+    )
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![
+        any_node_command().prop_map(|command| Command::Node(Box::new(command))),
+        any_confirm().prop_map(Command::ConfirmCopies),
+        any::<u32>().prop_map(|limit| Command::RecountCopies { limit }),
         (any::<[u8; 16]>(), any_repository(), any::<String>()).prop_map(
             |(cluster_id, id, root_password_hash)| {
                 Command::InitCluster(InitCluster { cluster_id, registry: id.registry, root_password_hash })
@@ -81,6 +150,9 @@ fn any_command() -> impl Strategy<Value = Command> {
                     generation,
                     pieces_root,
                     staging_deadline_ms,
+                    copies: vec![Receipt { node: generation.node(), incarnation: size }],
+                    required_copies: 2,
+                    required_zones: 1,
                 })
             }),
         (any_repository(), any_digest(), prop::collection::vec("[a-z]{1,9}", 0..3)).prop_map(
@@ -111,7 +183,6 @@ proptest! {
 
     #[test]
     fn the_size_of_a_command_is_not_underestimated(command in any_command()) {
-        let Command::PutManifest(_) = &command else { return Ok(()) };
         let batch = Batch { time_ms: 0, commands: vec![command.clone()] };
         prop_assert!(batch.encode().len() <= command.encoded_len() + 4096);
     }
@@ -135,7 +206,7 @@ proptest! {
 #[test]
 fn another_version_or_kind_is_refused() {
     let newer = wire::Batch { version: VERSION + 1, time_ms: 1, commands: Vec::new() }.encode_to_vec();
-    assert!(matches!(Batch::decode(&newer), Err(DecodeError::UnknownVersion(2))));
+    assert!(matches!(Batch::decode(&newer), Err(DecodeError::UnknownVersion(3))));
     assert!(matches!(Batch::decode(&[]), Err(DecodeError::UnknownVersion(0))));
     let unknown = wire::Batch { version: VERSION, time_ms: 1, commands: vec![wire::Command { kind: None }] };
     assert!(matches!(Batch::decode(&unknown.encode_to_vec()), Err(DecodeError::UnknownCommand)));
@@ -143,6 +214,134 @@ fn another_version_or_kind_is_refused() {
     let mut future_kind = wire::Batch { version: VERSION, time_ms: 1, commands: Vec::new() }.encode_to_vec();
     future_kind.extend_from_slice(&[26, 3, 0xc2, 0x3e, 0]);
     assert!(matches!(Batch::decode(&future_kind), Err(DecodeError::UnknownCommand)));
+}
+
+#[test]
+fn answers_survive_the_way_to_another_node() {
+    let digest = Digest::of(Algorithm::Sha256, b"{}");
+    let registry = RegistryId { account: "000000000001".parse().unwrap(), region: "home".parse().unwrap() };
+    let node = NodeId::new(7).unwrap();
+    let answers = [
+        Response::ClusterInitialized,
+        Response::AlreadyInitialized { cluster_id: [1; 16], registry },
+        Response::NodeKeyRegistered,
+        Response::BlobLinked { generation: UploadId::new(node, 2) },
+        Response::StagingExpired,
+        Response::Mounted { size: 0 },
+        Response::NotMounted,
+        Response::LeaseRenewed { until_ms: 3 },
+        Response::Unlinked,
+        Response::InUse,
+        Response::Dropped,
+        Response::Kept,
+        Response::ManifestStored { created: true, index: 4 },
+        Response::MissingBlobs(vec![digest]),
+        Response::SizeMismatch(vec![(digest, 5)]),
+        Response::ConditionFailed { current: None },
+        Response::ConditionFailed { current: Some(digest) },
+        Response::Deleted,
+        Response::NotFound,
+        Response::JoinTokenCreated,
+        Response::Revoked,
+        Response::NodeAdded { node },
+        Response::TokenRefused(TokenRefusal::Unknown),
+        Response::TokenRefused(TokenRefusal::Expired),
+        Response::TokenRefused(TokenRefusal::Used),
+        Response::NodeExists { node },
+        Response::StaleIncarnation { recorded: 6 },
+        Response::NodeUpdated,
+        Response::NodeRemoved,
+        Response::StillNeeded { example: None },
+        Response::StillNeeded { example: Some(digest) },
+        Response::CopiesConfirmed { copies: vec![node] },
+        Response::TooFewCopies { copies: 1, zones: 1 },
+        Response::VoidReceipts(vec![node]),
+        Response::Recounted { is_done: true },
+    ];
+    for answer in answers {
+        assert_eq!(Response::decode(&answer.encode()), Some(answer));
+    }
+    assert_eq!(Response::decode(&[]), None);
+}
+
+/// What version 1 has no words for is read as nothing.
+#[test]
+fn a_commit_of_version_1_names_no_copies() {
+    let commit = wire::CommitBlob {
+        repository: Some(repository_to_wire(&RepositoryId {
+            registry: RegistryId {
+                account: "000000000001".parse().unwrap(),
+                region: "home".parse().unwrap(),
+            },
+            name: "a".parse().unwrap(),
+        })),
+        digest: Digest::of(Algorithm::Sha256, b"{}").to_bytes(),
+        generation: UploadId::new(NodeId::new(1).unwrap(), 2).to_bytes().to_vec(),
+        pieces_root: vec![3; 32],
+        ..wire::CommitBlob::default()
+    };
+    let commands = vec![wire::Command { kind: Some(Kind::CommitBlob(commit)) }];
+    let batch = wire::Batch { version: 1, time_ms: 1, commands }.encode_to_vec();
+    let Command::CommitBlob(read) = Batch::decode(&batch).unwrap().commands.remove(0) else { panic!() };
+    assert_eq!((read.copies, read.required_copies, read.required_zones), (Vec::new(), 0, 0));
+}
+
+/// Bytes of this version; as `a_batch_of_version_1_is_read`.
+#[test]
+fn a_batch_of_version_2_is_read() {
+    let node = NodeId::new(7).unwrap();
+    let digest = Digest::of(Algorithm::Sha256, b"{}");
+    let registry = RegistryId { account: "000000000001".parse().unwrap(), region: "home".parse().unwrap() };
+    let generation = UploadId::new(node, 2);
+    let place = NodePlace {
+        addresses: vec!["node-7.example:5001".parse().unwrap(), "[2001:db8::7]:5001".parse().unwrap()],
+        zone: "a".parse().unwrap(),
+        capacity_bytes: 1 << 40,
+        release: "0.2.0".to_owned(),
+    };
+    let add = AddNode {
+        node,
+        public_key: PeerKey::new([9; 32]),
+        region: "home".parse().unwrap(),
+        place: place.clone(),
+        incarnation: 1 << 32,
+        admission: Admission::Token { token: [1; 16], secret_hash: [2; 32] },
+    };
+    let token = CreateJoinToken { token: [1; 16], secret_hash: [2; 32], expires_ms: 3, kind: NodeKind::Edge };
+    let of_node = |command| Command::Node(Box::new(command));
+    let receipt = Receipt { node, incarnation: 1 << 32 };
+    let commands = vec![
+        of_node(NodeCommand::CreateToken(token)),
+        of_node(NodeCommand::Add(add)),
+        of_node(NodeCommand::Update(UpdateNode { node, place, incarnation: 2 << 32, disk: Disk::Empty })),
+        of_node(NodeCommand::SetState { node, state: NodeState::Lost }),
+        of_node(NodeCommand::PinVoter { node, pin: Some(VoterPin::Never) }),
+        of_node(NodeCommand::Remove { node, removal: Removal::Forced }),
+        of_node(NodeCommand::RevokeToken { token: [1; 16] }),
+        Command::CommitBlob(CommitBlob {
+            repository: RepositoryId { registry, name: "team/app".parse().unwrap() },
+            digest,
+            size: 2,
+            generation,
+            pieces_root: [3; 32],
+            staging_deadline_ms: 4,
+            copies: vec![receipt],
+            required_copies: 2,
+            required_zones: 2,
+        }),
+        Command::ConfirmCopies(ConfirmCopies {
+            digest,
+            generation,
+            added: vec![receipt],
+            lost: vec![NodeId::new(8).unwrap()],
+            released: vec![NodeId::new(9).unwrap()],
+        }),
+        Command::RecountCopies { limit: 1000 },
+    ];
+    let expected = Batch { time_ms: 1_800_000_000_000, commands };
+    let fixture = include_bytes!("batch-v2.bin");
+    assert_eq!(expected.encode(), fixture, "the bytes of version 2 have changed");
+    assert_eq!(Batch::decode(fixture).unwrap(), expected);
 }
 
 /// Bytes that release 0.1 wrote. They must be readable for as long as version 1 is.

@@ -5,6 +5,9 @@
 //! the state. Bounds (number of tags, size of a manifest) are the business of whoever builds a command.
 
 pub mod encoding;
+pub mod node;
+mod node_encoding;
+mod response;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +17,7 @@ use proto::name::{RepositoryName, Tag};
 use proto::upload::UploadId;
 
 use crate::key::RepositoryId;
+pub use node::{ConfirmCopies, NodeCommand, Receipt};
 
 /// One Raft entry: commands that one proposer grouped under one clock reading. An empty one only moves
 /// log time on.
@@ -30,7 +34,8 @@ pub struct Batch {
 pub enum Command {
     /// Names the cluster; the first one wins.
     InitCluster(InitCluster),
-    /// Publishes the key with which a node signs bearer tokens; replaces the node's older one.
+    /// Publishes the key with which a node signs bearer tokens; replaces the node's older one. Of release
+    /// 0.1: [`node::AddNode`] does it now.
     RegisterNodeKey(RegisterNodeKey),
     /// Makes an uploaded blob readable in a repository.
     CommitBlob(CommitBlob),
@@ -71,6 +76,15 @@ pub enum Command {
         /// The name to remove.
         tag: Tag,
     },
+    /// Changes which nodes there are.
+    Node(Box<NodeCommand>),
+    /// Keeps the copies that a blob's record names true.
+    ConfirmCopies(ConfirmCopies),
+    /// Goes on with the count of copies after a change of the nodes.
+    RecountCopies {
+        /// Most blobs that are looked at in this entry.
+        limit: u32,
+    },
 }
 
 /// See [`Command::InitCluster`].
@@ -108,6 +122,13 @@ pub struct CommitBlob {
     pub pieces_root: [u8; 32],
     /// Refused once log time is past this, since homes may then remove the staged copies (R3).
     pub staging_deadline_ms: u64,
+    /// Who has the bytes synced, the uploader's own first. Not looked at while no node has a record, as in
+    /// logs of release 0.1.
+    pub copies: Vec<Receipt>,
+    /// Refused with receipts of fewer nodes, or of as many as may be homes if those are fewer.
+    pub required_copies: u32,
+    /// Refused with receipts from fewer zones, or from as many as have homes if those are fewer.
+    pub required_zones: u32,
 }
 
 /// See [`Command::MountBlob`]. Creates the repository if it is new and the mount succeeds.
@@ -220,4 +241,64 @@ pub enum Response {
     Deleted,
     /// There is no such thing.
     NotFound,
+    /// A node may come in with it.
+    JoinTokenCreated,
+    /// The token is worth nothing any more.
+    Revoked,
+    /// The node is part of the cluster.
+    NodeAdded {
+        /// Who.
+        node: NodeId,
+    },
+    /// The token lets nobody in, or not this node.
+    TokenRefused(TokenRefusal),
+    /// The key, or the id, is another node's; or the cluster has its founder.
+    NodeExists {
+        /// Whose.
+        node: NodeId,
+    },
+    /// A later start of this node is known: whoever asked must stop.
+    StaleIncarnation {
+        /// Of that start.
+        recorded: u64,
+    },
+    /// The node's record says so now.
+    NodeUpdated,
+    /// The node is no part of the cluster any more.
+    NodeRemoved,
+    /// Blobs count on the node.
+    StillNeeded {
+        /// One of them; `None` if no other node could be a home.
+        example: Option<Digest>,
+    },
+    /// The blob's record is changed.
+    CopiesConfirmed {
+        /// Nodes that it names now.
+        copies: Vec<NodeId>,
+    },
+    /// The receipts do not reach.
+    TooFewCopies {
+        /// Nodes with one that counts.
+        copies: u32,
+        /// Zones that these are in.
+        zones: u32,
+    },
+    /// None of the receipts counts: unknown nodes, edges, lost ones, or another incarnation.
+    VoidReceipts(Vec<NodeId>),
+    /// Some blobs were counted again.
+    Recounted {
+        /// Whether that was all.
+        is_done: bool,
+    },
+}
+
+/// Why a token lets nobody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// There is no such token, or the secret is another one; not told apart.
+    Unknown,
+    /// Its time is over.
+    Expired,
+    /// Somebody came in with it.
+    Used,
 }

@@ -1,10 +1,11 @@
 //! The records to and from their messages.
 
 use proto::digest::Digest;
-use proto::identity::{AccountId, RegistryId};
+use proto::identity::{AccountId, NodeId, RegistryId};
 use proto::upload::UploadId;
 use proto::wire::record as wire;
 
+use super::node::copies_from_wire;
 use super::{
     BlobRecord, ClusterRecord, LinkRecord, LogTimeRecord, ManifestRecord, NodeKeyRecord, Record, RecordError,
     ReferrerRecord, RepositoryRecord, RootRecord, TagRecord,
@@ -135,6 +136,8 @@ impl Record for ManifestRecord {
 impl Record for BlobRecord {
     type Wire = wire::Blob;
 
+    const VERSION: u8 = 2;
+
     fn to_wire(&self) -> wire::Blob {
         wire::Blob {
             size: self.size,
@@ -143,6 +146,7 @@ impl Record for BlobRecord {
             links: self.links,
             lease_until_ms: self.lease_until_ms,
             created_ms: self.created_ms,
+            copies: self.copies.iter().map(|node| NodeId::get(*node)).collect(),
         }
     }
 
@@ -154,6 +158,7 @@ impl Record for BlobRecord {
             links: wire.links,
             lease_until_ms: wire.lease_until_ms,
             created_ms: wire.created_ms,
+            copies: copies_from_wire(&wire.copies)?,
         })
     }
 }

@@ -5,13 +5,18 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 use proto::digest::Algorithm;
-use proto::identity::NodeId;
+use proto::identity::{NodeId, PeerKey};
 
-use super::super::VERSION;
+use super::super::{JoinTokenRecord, LayoutRecord, NodeKind, NodeRecord, NodeState, VoterPin};
 use super::*;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let pairs = hex.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 /// Holds the record against the bytes that version 1 has for it.
@@ -52,18 +57,58 @@ fn records_of_version_1_keep_their_bytes() {
         "010a016d1002180322210144136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a2a210144136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a32210144136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a3a0174",
     );
     let generation = UploadId::new(NodeId::new(1).unwrap(), 2);
-    let blob =
-        BlobRecord { size: 2, generation, pieces_root: [3; 32], links: 1, lease_until_ms: 5, created_ms: 6 };
-    check(
-        &blob,
-        "01080212180000000000000001000000000000000000000000000000021a200303030303030303030303030303030303030303030303030303030303030303200128053006",
-    );
+    let blob = BlobRecord {
+        size: 2,
+        generation,
+        pieces_root: [3; 32],
+        links: 1,
+        lease_until_ms: 5,
+        created_ms: 6,
+        copies: Vec::new(),
+    };
+    let stored = "01080212180000000000000001000000000000000000000000000000021a200303030303030303030303030303030303030303030303030303030303030303200128053006";
+    assert_eq!(BlobRecord::decode(&bytes(stored)).unwrap(), blob, "a blob of release 0.1");
+    // Since version 2 it names its copies; release 0.1 must not read it and leave them out.
+    let blob = BlobRecord { copies: vec![NodeId::new(1).unwrap(), NodeId::new(300).unwrap()], ..blob };
+    check(&blob, &format!("02{}3a0301ac02", &stored[2..]));
+    assert!(matches!(BlobRecord::decode(&[3, 8, 1]), Err(RecordError::UnknownVersion(3))));
     check(&LinkRecord { references: 1 }, "010801");
     let annotations = BTreeMap::from([("k".into(), "v".into())]);
     check(
         &ReferrerRecord { media_type, size: 2, artifact_type: None, annotations },
         "010a016d100222060a016b120176",
     );
+}
+
+#[test]
+fn records_of_nodes_keep_their_bytes() {
+    let node = NodeRecord {
+        public_key: PeerKey::new([2; 32]),
+        addresses: vec!["a:1".parse().unwrap()],
+        region: "r".parse().unwrap(),
+        zone: "z".parse().unwrap(),
+        capacity_bytes: 3,
+        kind: NodeKind::Full,
+        state: NodeState::Draining,
+        incarnation: 4,
+        disk_incarnation: 3,
+        pin: Some(VoterPin::Never),
+        joined_ms: 5,
+        release: "v".into(),
+    };
+    check(
+        &node,
+        "010a2002020202020202020202020202020202020202020202020202020202020202021203613a311a017222017a2803300138024004480350025805620176",
+    );
+    let token = JoinTokenRecord {
+        secret_hash: [2; 32],
+        expires_ms: 3,
+        kind: NodeKind::Edge,
+        used_by: NodeId::new(4),
+        created_ms: 5,
+    };
+    check(&token, "010a2002020202020202020202020202020202020202020202020202020202020202021003180220042805");
+    check(&LayoutRecord { version: 1, homes: 2, zones: 3, recount_from: Some(vec![]) }, "010801100218032200");
 }
 
 #[test]
@@ -77,12 +122,15 @@ fn another_version_is_refused() {
 proptest! {
     #[test]
     fn no_bytes_make_decoding_panic(bytes: Vec<u8>) {
-        let message = [&[VERSION], bytes.as_slice()].concat();
+        let message = [&[1], bytes.as_slice()].concat();
         let _ = ClusterRecord::decode(&message);
         let _ = NodeKeyRecord::decode(&message);
         let _ = TagRecord::decode(&message);
         let _ = ManifestRecord::decode(&message);
         let _ = BlobRecord::decode(&message);
+        let _ = NodeRecord::decode(&message);
+        let _ = JoinTokenRecord::decode(&message);
+        let _ = LayoutRecord::decode(&message);
         let _ = ReferrerRecord::decode(&bytes);
     }
 }

@@ -5,15 +5,18 @@
 //! never taken for an absent one. All times are log time in milliseconds since 1970.
 
 mod encoding;
+mod node;
 
 use std::collections::BTreeMap;
 
 use prost::Message;
 use proto::digest::Digest;
-use proto::identity::RegistryId;
+use proto::identity::{NodeId, RegistryId};
 use proto::upload::UploadId;
 
-const VERSION: u8 = 1;
+pub use node::{
+    JoinTokenRecord, LayoutRecord, MAX_RELEASE, NodeKind, NodeRecord, NodeState, REPLICAS, VoterPin,
+};
 
 /// Why a stored value is not a record.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +25,7 @@ pub enum RecordError {
     #[error("the value is empty")]
     Empty,
     /// A newer release wrote it.
-    #[error("the value has version {0}, this release reads version {VERSION}: run the newer release")]
+    #[error("the value has version {0}, which this release does not know: run the newer release")]
     UnknownVersion(u8),
     /// It is not the message it should be.
     #[error("the value is not a message")]
@@ -36,17 +39,22 @@ pub enum RecordError {
 pub(crate) trait Record: Sized {
     type Wire: Message + Default;
 
+    /// Written; all from 1 on are read. Rises with a field whose loss would change what apply does.
+    const VERSION: u8 = 1;
+
     fn to_wire(&self) -> Self::Wire;
     fn from_wire(wire: Self::Wire) -> Result<Self, RecordError>;
 
     fn encode(&self) -> Vec<u8> {
-        [&[VERSION], self.to_wire().encode_to_vec().as_slice()].concat()
+        [&[Self::VERSION], self.to_wire().encode_to_vec().as_slice()].concat()
     }
 
     fn decode(value: &[u8]) -> Result<Self, RecordError> {
         match value.split_first() {
             None => Err(RecordError::Empty),
-            Some((&VERSION, message)) => Self::from_wire(Self::Wire::decode(message)?),
+            Some((&version, message)) if (1..=Self::VERSION).contains(&version) => {
+                Self::from_wire(Self::Wire::decode(message)?)
+            }
             Some((&version, _)) => Err(RecordError::UnknownVersion(version)),
         }
     }
@@ -143,6 +151,9 @@ pub struct BlobRecord {
     pub lease_until_ms: u64,
     /// Of the generation's commit.
     pub created_ms: u64,
+    /// Nodes whose synced copy of the generation was confirmed: sorted, distinct. Some may not count any
+    /// more, see `state::copies`. Empty in records of release 0.1.
+    pub copies: Vec<NodeId>,
 }
 
 /// A repository may read a blob.

@@ -2,15 +2,15 @@
 //!
 //! Consistency rules R1 to R3: the record names one generation for as long as it exists; a blob is dropped
 //! only without links and after its lease, judged here and nowhere else; a commit past its staging deadline
-//! is refused.
+//! is refused. Which nodes have it is the business of `copies`.
 
 use proto::digest::Digest;
 use proto::identity::RegistryId;
 use proto::name::RepositoryName;
 use proto::upload::UploadId;
 
-use super::page::page;
-use super::{Moment, StateResult, inconsistent, read, repository, write};
+use super::page::{Page, page};
+use super::{Moment, StateResult, copies, decode, inconsistent, read, repository, write};
 use crate::command::{CommitBlob, MountBlob, Response};
 use crate::key::{self, RepositoryId};
 use crate::record::{BlobRecord, LinkRecord};
@@ -27,15 +27,25 @@ pub(super) fn commit<V: ViewMut>(
     if moment.now_ms > commit.staging_deadline_ms {
         return Ok(Response::StagingExpired);
     }
-    let record = blob(view, &commit.digest)?.unwrap_or(BlobRecord {
+    let receipts = match copies::of_commit(view, commit)? {
+        Ok(nodes) => nodes,
+        Err(refusal) => return Ok(refusal),
+    };
+    let mut record = blob(view, &commit.digest)?.unwrap_or(BlobRecord {
         size: commit.size,
         generation: commit.generation,
         pieces_root: commit.pieces_root,
         links: 0,
         lease_until_ms: 0,
         created_ms: moment.now_ms,
+        copies: Vec::new(),
     });
     let generation = record.generation;
+    // A receipt is void for another generation (R7); who adopts its copy for this one confirms it then.
+    if generation == commit.generation {
+        let all = record.copies.iter().copied().chain(receipts).collect();
+        copies::set(view, &commit.digest, &mut record, &all)?;
+    }
     link_here(view, moment, &commit.repository, &commit.digest, record)?;
     Ok(Response::BlobLinked { generation })
 }
@@ -118,6 +128,7 @@ pub(super) fn drop_unused<V: ViewMut>(
     if record.generation != generation || !unused {
         return Ok(Response::Kept);
     }
+    copies::forget(view, digest, &record);
     view.delete(key::blob(digest));
     Ok(Response::Dropped)
 }
@@ -199,4 +210,21 @@ pub fn repositories_with_blob<V: View>(
         name.map(Some).ok_or_else(|| inconsistent([&prefix, rest].concat(), "no repository name"))
     })?;
     Ok(found.items)
+}
+
+/// The next blobs of the cluster after `after`, in the order of their digests' bytes.
+///
+/// # Errors
+/// The state could not be read.
+pub fn blobs<V: View>(
+    view: &V,
+    after: Option<&Digest>,
+    limit: usize,
+) -> StateResult<Page<(Digest, BlobRecord)>, V> {
+    let after = after.map(Digest::to_bytes);
+    page(view, key::BLOBS, after.as_deref(), limit, |rest, value| {
+        let key = || [key::BLOBS, rest].concat();
+        let digest = Digest::from_bytes(rest).ok_or_else(|| inconsistent(key(), "no digest"))?;
+        Ok(Some((digest, decode(&key(), value)?)))
+    })
 }

@@ -3,7 +3,7 @@
 use proto::identity::{AccountId, NodeId};
 
 use super::page::page;
-use super::{StateResult, decode, inconsistent, read, write};
+use super::{StateResult, decode, node, read, write};
 use crate::command::{InitCluster, RegisterNodeKey, Response};
 use crate::key;
 use crate::record::{ClusterRecord, NodeKeyRecord, RootRecord};
@@ -20,9 +20,18 @@ pub(super) fn init<V: ViewMut>(view: &mut V, init: &InitCluster) -> StateResult<
     Ok(Response::ClusterInitialized)
 }
 
-pub(super) fn register_node_key(view: &mut impl ViewMut, register: &RegisterNodeKey) -> Response {
+pub(super) fn register_node_key<V: ViewMut>(
+    view: &mut V,
+    register: &RegisterNodeKey,
+) -> StateResult<Response, V> {
+    // A node with a record has the key of that record.
+    if node::node(view, register.node)?
+        .is_some_and(|record| *record.public_key.as_bytes() != register.public_key)
+    {
+        return Ok(Response::NodeExists { node: register.node });
+    }
     write(view, key::node_key(register.node), &NodeKeyRecord { public_key: register.public_key });
-    Response::NodeKeyRegistered
+    Ok(Response::NodeKeyRegistered)
 }
 
 /// What the cluster is; `None` before its first start is over.
@@ -55,10 +64,8 @@ pub fn node_key<V: View>(view: &V, node: NodeId) -> StateResult<Option<NodeKeyRe
 /// The state could not be read.
 pub fn node_keys<V: View>(view: &V) -> StateResult<Vec<(NodeId, NodeKeyRecord)>, V> {
     let all = page(view, key::NODE_KEYS, None, usize::MAX, |rest, value| {
-        let node = rest.try_into().ok().and_then(|bytes| NodeId::new(u64::from_be_bytes(bytes)));
-        let key = || [key::NODE_KEYS, rest].concat();
-        let node = node.ok_or_else(|| inconsistent(key(), "no node id"))?;
-        Ok(Some((node, decode(&key(), value)?)))
+        let node = node::id(key::NODE_KEYS, rest)?;
+        Ok(Some((node, decode(&[key::NODE_KEYS, rest].concat(), value)?)))
     })?;
     Ok(all.items)
 }

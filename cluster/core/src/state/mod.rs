@@ -7,11 +7,14 @@
 
 pub mod blob;
 pub mod cluster;
+pub mod copies;
 pub mod manifest;
+pub mod node;
 mod page;
 pub mod referrer;
 pub mod repository;
 pub mod tag;
+pub mod token;
 
 pub use page::Page;
 
@@ -74,7 +77,7 @@ pub fn apply<V: ViewMut>(view: &mut V, index: u64, batch: Batch) -> StateResult<
 fn apply_one<V: ViewMut>(view: &mut V, moment: Moment, command: Command) -> StateResult<Response, V> {
     match command {
         Command::InitCluster(init) => cluster::init(view, &init),
-        Command::RegisterNodeKey(register) => Ok(cluster::register_node_key(view, &register)),
+        Command::RegisterNodeKey(register) => cluster::register_node_key(view, &register),
         Command::CommitBlob(commit) => blob::commit(view, moment, &commit),
         Command::MountBlob(mount) => blob::mount(view, moment, &mount),
         Command::RenewLease { digest } => blob::renew_lease(view, moment, &digest),
@@ -83,6 +86,9 @@ fn apply_one<V: ViewMut>(view: &mut V, moment: Moment, command: Command) -> Stat
         Command::PutManifest(put) => manifest::put(view, moment, *put),
         Command::DeleteManifest { repository, digest } => manifest::delete(view, &repository, &digest),
         Command::DeleteTag { repository, tag } => tag::delete(view, &repository, &tag),
+        Command::Node(command) => node::apply(view, moment, *command),
+        Command::ConfirmCopies(confirm) => copies::confirm(view, &confirm),
+        Command::RecountCopies { limit } => copies::recount(view, limit),
     }
 }
 

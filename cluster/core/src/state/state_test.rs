@@ -39,6 +39,9 @@ fn commit(name: &str, content: &str, number: u128) -> Command {
         generation: generation(number),
         pieces_root: [0; 32],
         staging_deadline_ms: 1_000_000,
+        copies: Vec::new(),
+        required_copies: 1,
+        required_zones: 1,
     })
 }
 

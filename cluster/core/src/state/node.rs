@@ -1,0 +1,229 @@
+//! Nodes: who belongs to the cluster, how they come in and go, and the layout that follows from all of them.
+//!
+//! Any change of the layout starts a new count of copies (`copies`), since what a blob should have, or what
+//! of it counts, may be different now.
+
+use std::collections::BTreeSet;
+
+use proto::identity::{MAX_HOSTS, NodeId, Region, Zone};
+
+use super::page::page;
+use super::{Moment, StateError, StateResult, cluster, copies, decode, inconsistent, read, token, write};
+use crate::command::node::{AddNode, Admission, Disk, NodeCommand, NodePlace, Removal, UpdateNode};
+use crate::command::{Response, TokenRefusal};
+use crate::key;
+use crate::record::{LayoutRecord, MAX_RELEASE, NodeKeyRecord, NodeKind, NodeRecord, NodeState, VoterPin};
+use crate::view::{View, ViewMut};
+
+pub(super) fn apply<V: ViewMut>(
+    view: &mut V,
+    moment: Moment,
+    command: NodeCommand,
+) -> StateResult<Response, V> {
+    match command {
+        NodeCommand::CreateToken(create) => token::create(view, moment, &create),
+        NodeCommand::RevokeToken { token } => token::revoke(view, &token),
+        NodeCommand::Add(add) => self::add(view, moment, add),
+        NodeCommand::Update(update) => self::update(view, update),
+        NodeCommand::SetState { node, state } => set_state(view, node, state),
+        NodeCommand::PinVoter { node, pin } => pin_voter(view, node, pin),
+        NodeCommand::Remove { node, removal } => remove(view, node, removal),
+    }
+}
+
+fn add<V: ViewMut>(view: &mut V, moment: Moment, add: AddNode) -> StateResult<Response, V> {
+    let all = nodes(view)?;
+    let taken = all.iter().find(|(node, record)| *node == add.node || record.public_key == add.public_key);
+    let is_same =
+        taken.is_some_and(|(node, record)| *node == add.node && record.public_key == add.public_key);
+    let kind = match &add.admission {
+        Admission::Founder if is_same => return Ok(Response::NodeAdded { node: add.node }),
+        Admission::Founder => match all.first() {
+            Some((node, _)) => return Ok(Response::NodeExists { node: *node }),
+            None => NodeKind::Full,
+        },
+        Admission::Token { token, secret_hash } => {
+            let Some(mut record) = token::shown(view, token, secret_hash)? else {
+                return Ok(Response::TokenRefused(TokenRefusal::Unknown));
+            };
+            match record.used_by {
+                Some(node) if node == add.node && is_same => return Ok(Response::NodeAdded { node }),
+                Some(_) => return Ok(Response::TokenRefused(TokenRefusal::Used)),
+                None if moment.now_ms > record.expires_ms => {
+                    return Ok(Response::TokenRefused(TokenRefusal::Expired));
+                }
+                None => {}
+            }
+            if let Some((node, _)) = taken {
+                return Ok(Response::NodeExists { node: *node });
+            }
+            record.used_by = Some(add.node);
+            write(view, key::join_token(token), &record);
+            record.kind
+        }
+    };
+    let place = bounded(add.place);
+    let record = NodeRecord {
+        public_key: add.public_key,
+        addresses: place.addresses,
+        region: add.region,
+        zone: place.zone,
+        capacity_bytes: place.capacity_bytes,
+        kind,
+        state: NodeState::Active,
+        incarnation: add.incarnation,
+        disk_incarnation: add.incarnation,
+        pin: None,
+        joined_ms: moment.now_ms,
+        release: place.release,
+    };
+    write(view, key::node(add.node), &record);
+    write(view, key::node_key(add.node), &NodeKeyRecord { public_key: *add.public_key.as_bytes() });
+    layout_changed(view)?;
+    Ok(Response::NodeAdded { node: add.node })
+}
+
+/// What a record can hold of it.
+fn bounded(mut place: NodePlace) -> NodePlace {
+    place.addresses.truncate(MAX_HOSTS);
+    place.release = place.release.chars().take(MAX_RELEASE).collect();
+    place
+}
+
+fn update<V: ViewMut>(view: &mut V, update: UpdateNode) -> StateResult<Response, V> {
+    let Some(mut record) = node(view, update.node)? else {
+        return Ok(Response::NotFound);
+    };
+    if update.incarnation < record.incarnation {
+        return Ok(Response::StaleIncarnation { recorded: record.incarnation });
+    }
+    let place = bounded(update.place);
+    let is_elsewhere = place.zone != record.zone;
+    let is_other = place.capacity_bytes != record.capacity_bytes;
+    record.incarnation = update.incarnation;
+    record.addresses = place.addresses;
+    record.zone = place.zone;
+    record.capacity_bytes = place.capacity_bytes;
+    record.release = place.release;
+    // Asked twice, it must not void what was confirmed in between.
+    if update.disk == Disk::Empty && record.disk_incarnation < update.incarnation {
+        record.disk_incarnation = update.incarnation;
+        copies::void(view, update.node)?;
+    }
+    write(view, key::node(update.node), &record);
+    if is_elsewhere || is_other {
+        layout_changed(view)?;
+    }
+    Ok(Response::NodeUpdated)
+}
+
+fn set_state<V: ViewMut>(view: &mut V, id: NodeId, state: NodeState) -> StateResult<Response, V> {
+    let Some(mut record) = node(view, id)? else {
+        return Ok(Response::NotFound);
+    };
+    if record.state != state {
+        record.state = state;
+        write(view, key::node(id), &record);
+        layout_changed(view)?;
+    }
+    Ok(Response::NodeUpdated)
+}
+
+fn pin_voter<V: ViewMut>(view: &mut V, id: NodeId, pin: Option<VoterPin>) -> StateResult<Response, V> {
+    let Some(mut record) = node(view, id)? else {
+        return Ok(Response::NotFound);
+    };
+    record.pin = pin;
+    write(view, key::node(id), &record);
+    Ok(Response::NodeUpdated)
+}
+
+fn remove<V: ViewMut>(view: &mut V, id: NodeId, removal: Removal) -> StateResult<Response, V> {
+    if node(view, id)?.is_none() {
+        return Ok(Response::NotFound);
+    }
+    if removal == Removal::Drained {
+        let is_home = |(node, record): &(NodeId, NodeRecord)| *node != id && may_be_home(record);
+        if !nodes(view)?.iter().any(is_home) {
+            return Ok(Response::StillNeeded { example: None });
+        }
+        // A drained node has let go of every copy, which it may only when there are enough without it.
+        if let Some(example) = copies::of_node(view, id, None, 1)?.items.first() {
+            return Ok(Response::StillNeeded { example: Some(*example) });
+        }
+    }
+    copies::void(view, id)?;
+    view.delete(key::node(id));
+    view.delete(key::node_key(id));
+    layout_changed(view)?;
+    Ok(Response::NodeRemoved)
+}
+
+/// Whether blobs may be placed on the node, its region aside.
+fn may_be_home(record: &NodeRecord) -> bool {
+    record.kind == NodeKind::Full && record.state == NodeState::Active
+}
+
+/// Takes stock of all nodes and starts the count of copies anew.
+fn layout_changed<V: ViewMut>(view: &mut V) -> StateResult<(), V> {
+    let homes = homes(view)?;
+    let zones: BTreeSet<(&Region, &Zone)> =
+        homes.iter().map(|(_, record)| (&record.region, &record.zone)).collect();
+    let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let record = LayoutRecord {
+        version: layout(view)?.map_or(0, |before| before.version).saturating_add(1),
+        homes: count(homes.len()),
+        zones: count(zones.len()),
+        recount_from: Some(Vec::new()),
+    };
+    write(view, key::LAYOUT.to_vec(), &record);
+    Ok(())
+}
+
+/// Nodes that blobs are placed on: active full nodes of the region of the cluster's default registry; of all
+/// regions if there is none in that one. Other regions get copies by replication rules.
+///
+/// # Errors
+/// The state could not be read.
+pub fn homes<V: View>(view: &V) -> StateResult<Vec<(NodeId, NodeRecord)>, V> {
+    let mut homes = nodes(view)?;
+    homes.retain(|(_, record)| may_be_home(record));
+    let region = cluster::cluster(view)?.map(|cluster| cluster.registry.region);
+    if homes.iter().any(|(_, record)| Some(&record.region) == region.as_ref()) {
+        homes.retain(|(_, record)| Some(&record.region) == region.as_ref());
+    }
+    Ok(homes)
+}
+
+/// What follows from all nodes; `None` before the first has a record.
+///
+/// # Errors
+/// The state could not be read.
+pub fn layout<V: View>(view: &V) -> StateResult<Option<LayoutRecord>, V> {
+    read(view, key::LAYOUT)
+}
+
+/// One node.
+///
+/// # Errors
+/// The state could not be read.
+pub fn node<V: View>(view: &V, node: NodeId) -> StateResult<Option<NodeRecord>, V> {
+    read(view, &key::node(node))
+}
+
+/// All nodes, ordered by id.
+///
+/// # Errors
+/// The state could not be read.
+pub fn nodes<V: View>(view: &V) -> StateResult<Vec<(NodeId, NodeRecord)>, V> {
+    let all = page(view, key::NODES, None, usize::MAX, |rest, value| {
+        Ok(Some((id(key::NODES, rest)?, decode(&[key::NODES, rest].concat(), value)?)))
+    })?;
+    Ok(all.items)
+}
+
+/// The node in the rest of a key.
+pub(super) fn id<E: std::error::Error>(prefix: &[u8], rest: &[u8]) -> Result<NodeId, StateError<E>> {
+    let node = rest.try_into().ok().and_then(|bytes| NodeId::new(u64::from_be_bytes(bytes)));
+    node.ok_or_else(|| inconsistent([prefix, rest].concat(), "no node id"))
+}
