@@ -260,3 +260,7 @@ fn digests<V: View>(
     let after = after.map(Digest::to_bytes);
     page(view, prefix, after.as_deref(), limit, |rest, _| digest(prefix, rest).map(Some))
 }
+
+#[cfg(test)]
+#[path = "copies_test.rs"]
+mod tests;
