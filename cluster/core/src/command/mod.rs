@@ -8,6 +8,7 @@ pub mod encoding;
 pub mod node;
 mod node_encoding;
 mod response;
+mod response_encoding;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use proto::upload::UploadId;
 
 use crate::key::RepositoryId;
 pub use node::{ConfirmCopies, NodeCommand, Receipt};
+pub use response::{Response, TokenRefusal};
 
 /// One Raft entry: commands that one proposer grouped under one clock reading. An empty one only moves
 /// log time on.
@@ -178,127 +180,4 @@ pub enum Condition {
     IfMatchAny,
     /// It stands for nothing yet.
     IfNoneMatchAny,
-}
-
-/// What became of a command, in the order of the batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Response {
-    /// The cluster has its name now.
-    ClusterInitialized,
-    /// The cluster had a name already; nothing changed.
-    AlreadyInitialized {
-        /// Its id.
-        cluster_id: [u8; 16],
-        /// Its default registry.
-        registry: RegistryId,
-    },
-    /// The key is known to all nodes.
-    NodeKeyRegistered,
-    /// The blob is readable in the repository.
-    BlobLinked {
-        /// The generation that the record names: the command's, or an older one that stays.
-        generation: UploadId,
-    },
-    /// The staged copies may be gone: upload again.
-    StagingExpired,
-    /// The blob is readable in the repository.
-    Mounted {
-        /// Bytes.
-        size: u64,
-    },
-    /// None of the repositories links the blob.
-    NotMounted,
-    /// The blob stays at least until then.
-    LeaseRenewed {
-        /// Log time, milliseconds.
-        until_ms: u64,
-    },
-    /// The blob is no longer readable in the repository.
-    Unlinked,
-    /// A manifest of the repository needs the blob.
-    InUse,
-    /// The blob is forgotten; its files of that generation may be unlinked.
-    Dropped,
-    /// The blob has another generation, a link or a lease.
-    Kept,
-    /// The manifest is stored and the tags moved.
-    ManifestStored {
-        /// False if this repository had it already.
-        created: bool,
-        /// Index of the entry.
-        index: u64,
-    },
-    /// The repository does not link these blobs, whether or not they exist elsewhere.
-    MissingBlobs(Vec<Digest>),
-    /// These blobs have other sizes than the manifest states; with their true sizes.
-    SizeMismatch(Vec<(Digest, u64)>),
-    /// The condition does not hold.
-    ConditionFailed {
-        /// What the name stands for.
-        current: Option<Digest>,
-    },
-    /// The manifest, or tag, is gone.
-    Deleted,
-    /// There is no such thing.
-    NotFound,
-    /// A node may come in with it.
-    JoinTokenCreated,
-    /// The token is worth nothing any more.
-    Revoked,
-    /// The node is part of the cluster.
-    NodeAdded {
-        /// Who.
-        node: NodeId,
-    },
-    /// The token lets nobody in, or not this node.
-    TokenRefused(TokenRefusal),
-    /// The key, or the id, is another node's; or the cluster has its founder.
-    NodeExists {
-        /// Whose.
-        node: NodeId,
-    },
-    /// A later start of this node is known: whoever asked must stop.
-    StaleIncarnation {
-        /// Of that start.
-        recorded: u64,
-    },
-    /// The node's record says so now.
-    NodeUpdated,
-    /// The node is no part of the cluster any more.
-    NodeRemoved,
-    /// Blobs count on the node.
-    StillNeeded {
-        /// One of them; `None` if no other node could be a home.
-        example: Option<Digest>,
-    },
-    /// The blob's record is changed.
-    CopiesConfirmed {
-        /// Nodes that it names now.
-        copies: Vec<NodeId>,
-    },
-    /// The receipts do not reach.
-    TooFewCopies {
-        /// Nodes with one that counts.
-        copies: u32,
-        /// Zones that these are in.
-        zones: u32,
-    },
-    /// None of the receipts counts: unknown nodes, edges, lost ones, or another incarnation.
-    VoidReceipts(Vec<NodeId>),
-    /// Some blobs were counted again.
-    Recounted {
-        /// Whether that was all.
-        is_done: bool,
-    },
-}
-
-/// Why a token lets nobody in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenRefusal {
-    /// There is no such token, or the secret is another one; not told apart.
-    Unknown,
-    /// Its time is over.
-    Expired,
-    /// Somebody came in with it.
-    Used,
 }

@@ -1,160 +1,128 @@
-//! Answers to commands, for a node that proposed through another one (`proto/wire/peer.proto`).
+//! What became of a command. A refusal is an answer too, and changes nothing.
 
-use prost::Message;
 use proto::digest::Digest;
 use proto::identity::{NodeId, RegistryId};
 use proto::upload::UploadId;
-use proto::wire::peer as wire;
-use wire::response::Kind;
 
-use super::{Response, TokenRefusal};
-
-impl Response {
-    /// The bytes for another node.
-    pub fn encode(&self) -> Vec<u8> {
-        wire::Response { kind: Some(to_wire(self)) }.encode_to_vec()
-    }
-
-    /// Reads what [`Response::encode`] wrote; `None` for anything else, a newer release's answer included:
-    /// what became of the command is then not known.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        from_wire(wire::Response::decode(bytes).ok()?.kind?)
-    }
+/// What became of a command, in the order of the batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// The cluster has its name now.
+    ClusterInitialized,
+    /// The cluster had a name already; nothing changed.
+    AlreadyInitialized {
+        /// Its id.
+        cluster_id: [u8; 16],
+        /// Its default registry.
+        registry: RegistryId,
+    },
+    /// The key is known to all nodes.
+    NodeKeyRegistered,
+    /// The blob is readable in the repository.
+    BlobLinked {
+        /// The generation that the record names: the command's, or an older one that stays.
+        generation: UploadId,
+    },
+    /// The staged copies may be gone: upload again.
+    StagingExpired,
+    /// The blob is readable in the repository.
+    Mounted {
+        /// Bytes.
+        size: u64,
+    },
+    /// None of the repositories links the blob.
+    NotMounted,
+    /// The blob stays at least until then.
+    LeaseRenewed {
+        /// Log time, milliseconds.
+        until_ms: u64,
+    },
+    /// The blob is no longer readable in the repository.
+    Unlinked,
+    /// A manifest of the repository needs the blob.
+    InUse,
+    /// The blob is forgotten; its files of that generation may be unlinked.
+    Dropped,
+    /// The blob has another generation, a link or a lease.
+    Kept,
+    /// The manifest is stored and the tags moved.
+    ManifestStored {
+        /// False if this repository had it already.
+        created: bool,
+        /// Index of the entry.
+        index: u64,
+    },
+    /// The repository does not link these blobs, whether or not they exist elsewhere.
+    MissingBlobs(Vec<Digest>),
+    /// These blobs have other sizes than the manifest states; with their true sizes.
+    SizeMismatch(Vec<(Digest, u64)>),
+    /// The condition does not hold.
+    ConditionFailed {
+        /// What the name stands for.
+        current: Option<Digest>,
+    },
+    /// The manifest, or tag, is gone.
+    Deleted,
+    /// There is no such thing.
+    NotFound,
+    /// A node may come in with it.
+    JoinTokenCreated,
+    /// The token is worth nothing any more.
+    Revoked,
+    /// The node is part of the cluster.
+    NodeAdded {
+        /// Who.
+        node: NodeId,
+    },
+    /// The token lets nobody in, or not this node.
+    TokenRefused(TokenRefusal),
+    /// The key, or the id, is another node's; or the cluster has its founder.
+    NodeExists {
+        /// Whose.
+        node: NodeId,
+    },
+    /// A later start of this node is known: whoever asked must stop.
+    StaleIncarnation {
+        /// Of that start.
+        recorded: u64,
+    },
+    /// The node's record says so now.
+    NodeUpdated,
+    /// The node is no part of the cluster any more.
+    NodeRemoved,
+    /// Blobs count on the node.
+    StillNeeded {
+        /// One of them; `None` if no other node could be a home.
+        example: Option<Digest>,
+    },
+    /// The blob's record is changed.
+    CopiesConfirmed {
+        /// Nodes that it names now.
+        copies: Vec<NodeId>,
+    },
+    /// The receipts do not reach.
+    TooFewCopies {
+        /// Nodes with one that counts.
+        copies: u32,
+        /// Zones that these are in.
+        zones: u32,
+    },
+    /// None of the receipts counts: unknown nodes, edges, lost ones, or another incarnation.
+    VoidReceipts(Vec<NodeId>),
+    /// Some blobs were counted again.
+    Recounted {
+        /// Whether that was all.
+        is_done: bool,
+    },
 }
 
-fn to_wire(response: &Response) -> Kind {
-    let nothing = wire::Nothing {};
-    match response {
-        Response::ClusterInitialized => Kind::ClusterInitialized(nothing),
-        Response::AlreadyInitialized { cluster_id, registry } => {
-            Kind::AlreadyInitialized(wire::AlreadyInitialized {
-                cluster_id: cluster_id.to_vec(),
-                account: registry.account.to_string(),
-                region: registry.region.to_string(),
-            })
-        }
-        Response::NodeKeyRegistered => Kind::NodeKeyRegistered(nothing),
-        Response::BlobLinked { generation } => Kind::BlobLinked(generation.to_bytes().to_vec()),
-        Response::StagingExpired => Kind::StagingExpired(nothing),
-        Response::Mounted { size } => Kind::Mounted(*size),
-        Response::NotMounted => Kind::NotMounted(nothing),
-        Response::LeaseRenewed { until_ms } => Kind::LeaseRenewed(*until_ms),
-        Response::Unlinked => Kind::Unlinked(nothing),
-        Response::InUse => Kind::InUse(nothing),
-        Response::Dropped => Kind::Dropped(nothing),
-        Response::Kept => Kind::Kept(nothing),
-        Response::ManifestStored { created, index } => {
-            Kind::ManifestStored(wire::ManifestStored { created: *created, index: *index })
-        }
-        Response::MissingBlobs(digests) => {
-            Kind::MissingBlobs(sizes(&digests.iter().map(|digest| (*digest, 0)).collect::<Vec<_>>()))
-        }
-        Response::SizeMismatch(blobs) => Kind::SizeMismatch(sizes(blobs)),
-        Response::ConditionFailed { current } => {
-            Kind::ConditionFailed(wire::ConditionFailed { current: current.as_ref().map(Digest::to_bytes) })
-        }
-        Response::Deleted => Kind::Deleted(nothing),
-        Response::NotFound => Kind::NotFound(nothing),
-        Response::JoinTokenCreated => Kind::JoinTokenCreated(nothing),
-        Response::Revoked => Kind::Revoked(nothing),
-        Response::NodeAdded { node } => Kind::NodeAdded(node.get()),
-        Response::TokenRefused(refusal) => Kind::TokenRefused(refusal_to_wire(*refusal).into()),
-        Response::NodeExists { node } => Kind::NodeExists(node.get()),
-        Response::StaleIncarnation { recorded } => Kind::StaleIncarnation(*recorded),
-        Response::NodeUpdated => Kind::NodeUpdated(nothing),
-        Response::NodeRemoved => Kind::NodeRemoved(nothing),
-        Response::StillNeeded { example } => {
-            Kind::StillNeeded(wire::StillNeeded { example: example.as_ref().map(Digest::to_bytes) })
-        }
-        Response::CopiesConfirmed { copies } => Kind::CopiesConfirmed(nodes(copies)),
-        Response::TooFewCopies { copies, zones } => {
-            Kind::TooFewCopies(wire::TooFewCopies { copies: *copies, zones: *zones })
-        }
-        Response::VoidReceipts(void) => Kind::VoidReceipts(nodes(void)),
-        Response::Recounted { is_done } => Kind::Recounted(wire::Recounted { done: *is_done }),
-    }
-}
-
-fn refusal_to_wire(refusal: TokenRefusal) -> wire::TokenRefusal {
-    match refusal {
-        TokenRefusal::Unknown => wire::TokenRefusal::Unknown,
-        TokenRefusal::Expired => wire::TokenRefusal::Expired,
-        TokenRefusal::Used => wire::TokenRefusal::Used,
-    }
-}
-
-fn sizes(blobs: &[(Digest, u64)]) -> wire::SizedDigests {
-    let blob = |(digest, size): &(Digest, u64)| wire::SizedDigest { digest: digest.to_bytes(), size: *size };
-    wire::SizedDigests { blobs: blobs.iter().map(blob).collect() }
-}
-
-fn nodes(nodes: &[NodeId]) -> wire::Copies {
-    wire::Copies { nodes: nodes.iter().map(|node| node.get()).collect() }
-}
-
-fn from_wire(kind: Kind) -> Option<Response> {
-    Some(match kind {
-        Kind::ClusterInitialized(_) => Response::ClusterInitialized,
-        Kind::AlreadyInitialized(found) => Response::AlreadyInitialized {
-            cluster_id: found.cluster_id.try_into().ok()?,
-            registry: RegistryId { account: found.account.parse().ok()?, region: found.region.parse().ok()? },
-        },
-        Kind::NodeKeyRegistered(_) => Response::NodeKeyRegistered,
-        Kind::BlobLinked(bytes) => Response::BlobLinked { generation: UploadId::from_bytes(&bytes)? },
-        Kind::StagingExpired(_) => Response::StagingExpired,
-        Kind::Mounted(size) => Response::Mounted { size },
-        Kind::NotMounted(_) => Response::NotMounted,
-        Kind::LeaseRenewed(until_ms) => Response::LeaseRenewed { until_ms },
-        Kind::Unlinked(_) => Response::Unlinked,
-        Kind::InUse(_) => Response::InUse,
-        Kind::Dropped(_) => Response::Dropped,
-        Kind::Kept(_) => Response::Kept,
-        Kind::ManifestStored(stored) => {
-            Response::ManifestStored { created: stored.created, index: stored.index }
-        }
-        Kind::MissingBlobs(blobs) => {
-            Response::MissingBlobs(sizes_from_wire(&blobs)?.into_iter().map(|(digest, _)| digest).collect())
-        }
-        Kind::SizeMismatch(blobs) => Response::SizeMismatch(sizes_from_wire(&blobs)?),
-        Kind::ConditionFailed(failed) => {
-            Response::ConditionFailed { current: optional_digest(failed.current)? }
-        }
-        Kind::Deleted(_) => Response::Deleted,
-        Kind::NotFound(_) => Response::NotFound,
-        Kind::JoinTokenCreated(_) => Response::JoinTokenCreated,
-        Kind::Revoked(_) => Response::Revoked,
-        Kind::NodeAdded(node) => Response::NodeAdded { node: NodeId::new(node)? },
-        Kind::TokenRefused(refusal) => match wire::TokenRefusal::try_from(refusal).ok()? {
-            wire::TokenRefusal::Unknown => Response::TokenRefused(TokenRefusal::Unknown),
-            wire::TokenRefusal::Expired => Response::TokenRefused(TokenRefusal::Expired),
-            wire::TokenRefusal::Used => Response::TokenRefused(TokenRefusal::Used),
-            wire::TokenRefusal::Unspecified => return None,
-        },
-        Kind::NodeExists(node) => Response::NodeExists { node: NodeId::new(node)? },
-        Kind::StaleIncarnation(recorded) => Response::StaleIncarnation { recorded },
-        Kind::NodeUpdated(_) => Response::NodeUpdated,
-        Kind::NodeRemoved(_) => Response::NodeRemoved,
-        Kind::StillNeeded(needed) => Response::StillNeeded { example: optional_digest(needed.example)? },
-        Kind::CopiesConfirmed(copies) => Response::CopiesConfirmed { copies: nodes_from_wire(&copies)? },
-        Kind::TooFewCopies(few) => Response::TooFewCopies { copies: few.copies, zones: few.zones },
-        Kind::VoidReceipts(void) => Response::VoidReceipts(nodes_from_wire(&void)?),
-        Kind::Recounted(recounted) => Response::Recounted { is_done: recounted.done },
-    })
-}
-
-fn sizes_from_wire(wire: &wire::SizedDigests) -> Option<Vec<(Digest, u64)>> {
-    wire.blobs.iter().map(|blob| Some((Digest::from_bytes(&blob.digest)?, blob.size))).collect()
-}
-
-fn nodes_from_wire(wire: &wire::Copies) -> Option<Vec<NodeId>> {
-    wire.nodes.iter().map(|node| NodeId::new(*node)).collect()
-}
-
-/// The outer `None`: it makes no sense.
-#[expect(clippy::option_option, reason = "absent and senseless are two things")]
-fn optional_digest(bytes: Option<Vec<u8>>) -> Option<Option<Digest>> {
-    match bytes {
-        None => Some(None),
-        Some(bytes) => Digest::from_bytes(&bytes).map(Some),
-    }
+/// Why a token lets nobody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// There is no such token, or the secret is another one; not told apart.
+    Unknown,
+    /// Its time is over.
+    Expired,
+    /// Somebody came in with it.
+    Used,
 }

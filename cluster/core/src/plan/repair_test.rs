@@ -61,6 +61,9 @@ fn plan(case: &Case) -> Plan {
     next(&facts, NO_LIMITS)
 }
 
+/// Node, homes, recorded copies, whether the node has the file, and what it should do.
+type Row = (u64, &'static [u64], &'static [u64], bool, Option<(Action, Reason)>);
+
 #[test]
 fn each_situation_has_its_step() {
     let fetch = |from: &[u64]| Action::Fetch {
@@ -70,7 +73,7 @@ fn each_situation_has_its_step() {
     };
     let homes = placement::homes(&digest(1), &candidates(&[1, 2, 3]), 3);
     let release = Action::Release { to: homes };
-    let cases: [(u64, &[u64], &[u64], bool, Option<(Action, Reason)>); 11] = [
+    let cases: [Row; 11] = [
         (1, &[1, 2, 3], &[1, 2, 3], true, None),
         (1, &[1, 2, 3], &[2, 3], false, Some((fetch(&[2, 3]), Reason::HomeWithoutCopy))),
         (1, &[1, 2, 3], &[2, 3, 9], false, Some((fetch(&[2, 3]), Reason::HomeWithoutCopy))),
