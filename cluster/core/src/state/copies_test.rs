@@ -374,6 +374,18 @@ fn copies_of_a_node_that_is_gone_or_emptied_are_void_at_once_and_taken_out_step_
 }
 
 #[test]
+fn blobs_are_counted_again_only_when_it_can_make_a_difference() {
+    let mut view = five();
+    run_node(&mut view, new_token(6, NodeKind::Full));
+    run_node(&mut view, add(6, "d", by_token(6)));
+    run_node(&mut view, update(6, 11, Disk::Kept));
+    assert!(!is_recounting(&view).unwrap(), "blobs want three as before");
+    assert_eq!(node::layout(&view).unwrap().unwrap().zones, 3, "it moved from d to a");
+    run_node(&mut view, NodeCommand::SetState { node: id(6), state: NodeState::Lost });
+    assert!(is_recounting(&view).unwrap());
+}
+
+#[test]
 fn blobs_of_release_0_1_are_found_to_have_no_copies() {
     let mut view = MemoryView::default();
     run(&mut view, Command::CommitBlob(CommitBlob { copies: vec![], ..commit("x", 1, &[]) }));

@@ -1,7 +1,6 @@
 //! Nodes: who belongs to the cluster, how they come in and go, and the layout that follows from all of them.
 //!
-//! Any change of the layout starts a new count of copies (`copies`), since what a blob should have, or what
-//! of it counts, may be different now.
+//! A change of what a blob should have, or of what counts, starts a new count of copies (`copies`).
 
 use std::collections::BTreeSet;
 
@@ -79,7 +78,7 @@ fn add<V: ViewMut>(view: &mut V, moment: Moment, add: AddNode) -> StateResult<Re
     };
     write(view, key::node(add.node), &record);
     write(view, key::node_key(add.node), &NodeKeyRecord { public_key: *add.public_key.as_bytes() });
-    layout_changed(view)?;
+    layout_changed(view, Counting::AsBefore)?;
     Ok(Response::NodeAdded { node: add.node })
 }
 
@@ -98,8 +97,7 @@ fn update<V: ViewMut>(view: &mut V, update: UpdateNode) -> StateResult<Response,
         return Ok(Response::StaleIncarnation { recorded: record.incarnation });
     }
     let place = bounded(update.place);
-    let is_elsewhere = place.zone != record.zone;
-    let is_other = place.capacity_bytes != record.capacity_bytes;
+    let is_placed_otherwise = place.zone != record.zone || place.capacity_bytes != record.capacity_bytes;
     record.incarnation = update.incarnation;
     record.addresses = place.addresses;
     record.zone = place.zone;
@@ -111,8 +109,8 @@ fn update<V: ViewMut>(view: &mut V, update: UpdateNode) -> StateResult<Response,
         copies::void(view, update.node)?;
     }
     write(view, key::node(update.node), &record);
-    if is_elsewhere || is_other {
-        layout_changed(view)?;
+    if is_placed_otherwise {
+        layout_changed(view, Counting::AsBefore)?;
     }
     Ok(Response::NodeUpdated)
 }
@@ -124,7 +122,7 @@ fn set_state<V: ViewMut>(view: &mut V, id: NodeId, state: NodeState) -> StateRes
     if record.state != state {
         record.state = state;
         write(view, key::node(id), &record);
-        layout_changed(view)?;
+        layout_changed(view, Counting::Changed)?;
     }
     Ok(Response::NodeUpdated)
 }
@@ -155,7 +153,8 @@ fn remove<V: ViewMut>(view: &mut V, id: NodeId, removal: Removal) -> StateResult
     copies::void(view, id)?;
     view.delete(key::node(id));
     view.delete(key::node_key(id));
-    layout_changed(view)?;
+    // Its copies are void, which has its own way out of the records.
+    layout_changed(view, Counting::AsBefore)?;
     Ok(Response::NodeRemoved)
 }
 
@@ -164,18 +163,33 @@ fn may_be_home(record: &NodeRecord) -> bool {
     record.kind == NodeKind::Full && record.state == NodeState::Active
 }
 
-/// Takes stock of all nodes and starts the count of copies anew.
-fn layout_changed<V: ViewMut>(view: &mut V) -> StateResult<(), V> {
+/// Whether copies that exist count otherwise than before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    AsBefore,
+    Changed,
+}
+
+/// Takes stock of all nodes, and starts the count of copies anew if its outcome may be another one.
+fn layout_changed<V: ViewMut>(view: &mut V, counting: Counting) -> StateResult<(), V> {
+    let before = layout(view)?;
     let homes = homes(view)?;
     let zones: BTreeSet<(&Region, &Zone)> =
         homes.iter().map(|(_, record)| (&record.region, &record.zone)).collect();
     let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-    let record = LayoutRecord {
-        version: layout(view)?.map_or(0, |before| before.version).saturating_add(1),
+    let mut record = LayoutRecord {
+        version: before.as_ref().map_or(0, |before| before.version).saturating_add(1),
         homes: count(homes.len()),
         zones: count(zones.len()),
         recount_from: Some(Vec::new()),
     };
+    // The first layout finds blobs of release 0.1, which were never counted.
+    if let Some(before) = before
+        && counting == Counting::AsBefore
+        && before.wanted() == record.wanted()
+    {
+        record.recount_from = before.recount_from;
+    }
     write(view, key::LAYOUT.to_vec(), &record);
     Ok(())
 }
