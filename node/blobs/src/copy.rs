@@ -45,6 +45,17 @@ impl Inner {
         self.move_in(data, list, &copy.digest, copy.generation)
     }
 
+    /// As [`Inner::stage`], where a file of this generation may lie already, damaged or not.
+    pub(crate) fn replace(&self, data: &Path, list: Option<&Path>, copy: &BlobCopy) -> Result<(), BlobError> {
+        let _replacing = self.damage.lock_names();
+        self.clear_obstacle(&self.layout.copy(&copy.digest, copy.generation))?;
+        // Before the move, as in `adopt`.
+        self.heal(&copy.digest, copy.generation)?;
+        self.stage(data, list, copy)?;
+        self.copies.forget(&(copy.digest, copy.generation));
+        Ok(())
+    }
+
     /// Gives a staged copy the generation of the record (R4), replacing what lies there.
     pub(crate) fn adopt(&self, staged: &BlobCopy, generation: UploadId) -> Result<BlobCopy, BlobError> {
         self.volume.check()?;

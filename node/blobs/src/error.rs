@@ -44,6 +44,15 @@ pub enum BlobError {
     /// The body broke off; what came before is kept and the session's offset tells how much.
     #[error("the body could not be read")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A piece list or leaf from elsewhere is not of this blob; nothing of it was kept: leave who sent it.
+    #[error("the piece does not belong to this blob")]
+    WrongPiece,
+    /// Leaves of an incoming copy, or its piece list, are not there yet: get them, then try again.
+    #[error("{missing} leaves of this copy are still missing")]
+    Incomplete {
+        /// Leaves that are not there.
+        missing: u64,
+    },
     /// The volume has no space beyond its reserve: free some, then go on with the same session.
     #[error("the volume of the blobs is full")]
     Full,

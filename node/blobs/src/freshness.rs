@@ -114,7 +114,7 @@ impl Knowledge {
     }
 }
 
-type Key = (Digest, UploadId);
+pub(crate) type Key = (Digest, UploadId);
 
 /// Knowledge about the copies read last.
 pub(crate) struct Copies(Mutex<Known>);
@@ -131,6 +131,11 @@ impl Copies {
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Knowledge>> {
         self.known().copies.get(key).cloned()
+    }
+
+    /// The copies read last, the one not read for longest first.
+    pub(crate) fn by_last_use(&self) -> Vec<Key> {
+        self.known().copies.iter().rev().map(|(key, _)| *key).collect()
     }
 
     /// Remembers, and forgets what was not read for longest when that is too much.

@@ -1,7 +1,7 @@
 //! Blob bytes on this node's disk.
 //!
-//! Owns one directory (its layout: module `path`), resumable upload sessions, the copies that come of them, the
-//! checks before any byte is read from them, and the marks of damaged ones. Uses `proto` and tokio's blocking
+//! Owns one directory (its layout: module `path`), resumable upload sessions and incoming copies, the copies that come
+//! of them, the checks before any byte is read from them, and the marks of damaged ones. Uses `proto` and tokio's blocking
 //! threads; the caller holds the lock on the data directory. Never knows which blobs are linked, named by a record or
 //! allowed to anybody, so it deletes only what it is told to; never talks to the network; never serves an unchecked byte.
 //!
@@ -13,6 +13,7 @@ mod copy;
 mod damage;
 mod error;
 mod freshness;
+mod incoming;
 mod metrics;
 mod path;
 mod pieces;
@@ -24,15 +25,18 @@ mod volume;
 pub use copy::{BlobCopy, StoredFile};
 pub use error::BlobError;
 pub use freshness::WINDOW;
+pub use incoming::{Incoming, Stored};
 pub use metrics::{Counter, Metrics};
 pub use path::Shard;
-pub use pieces::LEAF;
+pub use pieces::{LEAF, leaf_count};
 pub use reader::Reader;
 pub use store::{BlobStore, Settings};
 pub use upload::{Upload, UploadOwner};
 
 #[cfg(test)]
 mod damage_test;
+#[cfg(test)]
+mod incoming_test;
 #[cfg(test)]
 mod reader_test;
 #[cfg(test)]

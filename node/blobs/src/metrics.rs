@@ -7,6 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct Metrics {
     /// Bytes of uploads written to files.
     pub written_bytes: Counter,
+    /// Bytes of leaves from other nodes written to files.
+    pub received_bytes: Counter,
+    /// Incoming copies that were finished.
+    pub copies_received: Counter,
+    /// Leaves and piece lists from other nodes that were refused.
+    pub pieces_refused: Counter,
     /// Bytes of copies returned by [`crate::Reader::read`].
     pub read_bytes: Counter,
     /// Bytes of copies checked against piece lists.

@@ -5,13 +5,15 @@
 //! <root>/uploads/<upload>.session                JSON: whose session, which algorithm; gone before its data is renamed away
 //! <root>/uploads/<upload>.data                   bytes received so far; made by the first append
 //! <root>/uploads/<upload>.leaves                 piece list so far; only past one leaf
+//! <root>/uploads/<algorithm>-<hex>.<generation>.incoming          leaves of a copy from another node, with holes
+//! <root>/uploads/<algorithm>-<hex>.<generation>.incoming.pieces   its proven piece list; only past one leaf
 //! <root>/blobs/<algorithm>/<xx>/<hex>.<generation>          one copy; xx = first two hex digits, the shard
 //! <root>/blobs/<algorithm>/<xx>/<hex>.<generation>.pieces   its piece list, 32 bytes a leaf; only past one leaf
 //! <root>/quarantine/<algorithm>-<hex>.<generation>          a copy that failed its check; marks it as damaged
 //! ```
 //!
-//! A generation is the text of the upload id that the copy came from. Files in `uploads` without a `.session` are
-//! leftovers of a crash. A copy that no record names is staged: only the caller knows, so only the caller removes it.
+//! A generation is the text of the upload id that the copy came from. `.data` and `.leaves` without a `.session` are
+//! leftovers of a crash; an `.incoming` file can go on after one, since each of its leaves can be checked again. A copy that no record names is staged: only the caller knows, so only the caller removes it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ const SESSION: &str = ".session";
 const DATA: &str = ".data";
 const LEAVES: &str = ".leaves";
 const PIECES: &str = ".pieces";
+const INCOMING: &str = ".incoming";
 
 /// One folder of copies: an algorithm and the first byte of the hash. Listing goes by shards to bound memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +75,13 @@ pub(crate) struct SessionPaths {
     pub(crate) session: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) leaves: PathBuf,
+}
+
+/// The files of a copy that is coming from other nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct IncomingPaths {
+    pub(crate) data: PathBuf,
+    pub(crate) list: PathBuf,
 }
 
 impl Layout {
@@ -121,9 +131,17 @@ impl Layout {
     }
 
     pub(crate) fn quarantined(&self, digest: &Digest, generation: UploadId) -> PathBuf {
-        let name = format!("{}-{}.{generation}", digest.algorithm().name(), digest.hex());
-        self.quarantine().join(name)
+        self.quarantine().join(flat_name(digest, generation))
     }
+
+    pub(crate) fn incoming(&self, digest: &Digest, generation: UploadId) -> IncomingPaths {
+        let file = |suffix: &str| self.uploads().join(flat_name(digest, generation) + suffix);
+        IncomingPaths { data: file(INCOMING), list: file(&format!("{INCOMING}{PIECES}")) }
+    }
+}
+
+fn flat_name(digest: &Digest, generation: UploadId) -> String {
+    format!("{}-{}.{generation}", digest.algorithm().name(), digest.hex())
 }
 
 /// The session that a file name in `uploads` describes; `None` for every other file.
@@ -147,7 +165,17 @@ pub(crate) fn parse_copy(shard: Shard, name: &OsStr) -> Option<(Digest, UploadId
 
 /// The copy that a file name in `quarantine` was.
 pub(crate) fn parse_quarantined(name: &OsStr) -> Option<(Digest, UploadId)> {
-    let (algorithm, rest) = name.to_str()?.split_once('-')?;
+    parse_flat(name.to_str()?)
+}
+
+/// The incoming copy that a file name in `uploads` belongs to, as its leaves or as its piece list.
+pub(crate) fn parse_incoming(name: &OsStr) -> Option<(Digest, UploadId)> {
+    let name = name.to_str()?;
+    parse_flat(name.strip_suffix(PIECES).unwrap_or(name).strip_suffix(INCOMING)?)
+}
+
+fn parse_flat(name: &str) -> Option<(Digest, UploadId)> {
+    let (algorithm, rest) = name.split_once('-')?;
     let (hex, generation) = rest.split_once('.')?;
     parse_pair(algorithm, hex, generation)
 }
@@ -178,6 +206,11 @@ mod tests {
             prop_assert_eq!(parse_copy(shard, name(&copy)), Some((digest, id)));
             prop_assert_eq!(parse_copy(shard, name(&layout.pieces(&digest, id))), Some((digest, id)));
             prop_assert_eq!(parse_quarantined(name(&layout.quarantined(&digest, id))), Some((digest, id)));
+            let incoming = layout.incoming(&digest, id);
+            prop_assert_eq!(parse_incoming(name(&incoming.data)), Some((digest, id)));
+            prop_assert_eq!(parse_incoming(name(&incoming.list)), Some((digest, id)));
+            prop_assert_eq!(parse_incoming(name(&layout.quarantined(&digest, id))), None);
+            prop_assert_eq!(parse_upload_part(name(&incoming.data)), None);
             prop_assert_eq!(parse_session(name(&layout.session(id).session)), Some(id));
             prop_assert_eq!(parse_session(name(&layout.session(id).data)), None);
             prop_assert_eq!(parse_upload_part(name(&layout.session(id).data)), Some(id));
@@ -191,6 +224,7 @@ mod tests {
         fn foreign_names_are_nobody_s(text in "\\PC{0,60}") {
             prop_assert_eq!(parse_session(OsStr::new(&text)), None);
             prop_assert_eq!(parse_quarantined(OsStr::new(&text)), None);
+            prop_assert_eq!(parse_incoming(OsStr::new(&text)), None);
         }
     }
 

@@ -15,8 +15,14 @@ pub const LEAF: u64 = 256 * 1024;
 pub(crate) const ENTRY: u64 = 32;
 
 /// How many leaves a blob of `size` bytes has; at least one.
-pub(crate) fn leaf_count(size: u64) -> u64 {
+pub fn leaf_count(size: u64) -> u64 {
     size.div_ceil(LEAF).max(1)
+}
+
+/// Length of leaf `index` of a blob of `size` bytes; `None` if it has no such leaf.
+pub(crate) fn leaf_len(size: u64, index: u64) -> Option<usize> {
+    let rest = size.checked_sub(index.checked_mul(LEAF)?)?;
+    (index < leaf_count(size)).then_some(usize::try_from(rest.min(LEAF)).ok()?)
 }
 
 /// Whether a blob of `size` bytes has a list beside it.
@@ -131,6 +137,11 @@ impl PieceList {
         let mut tree = Tree::default();
         before.iter().for_each(|value| tree.push(*value));
         (tree.root(*last) == root).then(|| Self { size, root, entries: entries.to_vec() })
+    }
+
+    /// The bytes that [`PieceList::prove`] takes: empty for a blob of one leaf.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.entries.as_flattened().to_vec()
     }
 
     /// Whether this is the list of a blob with this length and root.

@@ -37,6 +37,27 @@ impl Reader {
         self.copy.size
     }
 
+    /// The copy that is read.
+    pub fn copy(&self) -> &BlobCopy {
+        &self.copy
+    }
+
+    /// The proven piece list, for a peer that wants to check leaves itself: 32 bytes a leaf, empty for a blob of one.
+    pub fn list(&self) -> Vec<u8> {
+        self.knowledge.list.to_bytes()
+    }
+
+    /// Checked leaf number `index`; `None` past the last one. For peers; as [`Reader::read`] otherwise.
+    ///
+    /// # Errors
+    /// As [`Reader::ensure_verified`]. Dropping the future is safe.
+    pub async fn leaf(&self, index: u64) -> Result<Option<Bytes>, BlobError> {
+        match pieces::leaf_len(self.size(), index) {
+            Some(len) => self.read(index * LEAF, len).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The open file, for sending ranges that were verified just now without copying them.
     pub fn file(&self) -> &Arc<File> {
         &self.file
@@ -221,7 +242,7 @@ pub(crate) fn read_whole(file: &File, mut part: impl FnMut(&[u8])) -> io::Result
     }
 }
 
-fn read_list(path: &Path, size: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_list(path: &Path, size: u64) -> io::Result<Vec<u8>> {
     let file = open_regular(path)?;
     if file.metadata()?.len() != pieces::leaf_count(size) * pieces::ENTRY {
         return Err(io::ErrorKind::InvalidData.into());

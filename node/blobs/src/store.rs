@@ -18,6 +18,7 @@ use crate::copy::{BlobCopy, StoredFile};
 use crate::damage::Damage;
 use crate::error::BlobError;
 use crate::freshness::Copies;
+use crate::incoming::{self, Incoming, Transfers};
 use crate::metrics::Metrics;
 use crate::path::{FORMAT, Layout, Shard};
 use crate::reader::Reader;
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) volume: Volume,
     pub(crate) clock: Clock,
     pub(crate) uploads: Uploads,
+    pub(crate) incoming: Transfers,
     pub(crate) damage: Damage,
     pub(crate) copies: Copies,
     pub(crate) tasks: TaskTracker,
@@ -78,6 +80,7 @@ impl BlobStore {
                 settings,
                 volume,
                 uploads,
+                incoming: Transfers::default(),
                 damage: Damage::restore(quarantined),
                 copies: Copies::new(),
                 tasks: TaskTracker::new(),
@@ -132,6 +135,36 @@ impl BlobStore {
     /// Removes the sessions that got no byte for `idle`, except those being written now. Returns how many.
     pub fn expire_uploads(&self, idle: Duration) -> usize {
         upload::expire(&self.inner, idle)
+    }
+
+    /// Begins to receive `copy` from other nodes, or goes on with what an earlier process or caller left, whose leaves
+    /// are checked again (some 0.7 ms a MiB). All who ask for the same digest and generation share one.
+    ///
+    /// Does not look whether the finished copy is there already: try [`BlobStore::open_copy`] first.
+    ///
+    /// # Errors
+    /// [`BlobError::Full`] if the missing part cannot fit; [`BlobError::VolumeFailed`]; [`BlobError::WrongPiece`] if the
+    /// same generation is being received with another size or root. Dropping the future is safe.
+    pub async fn receive(&self, copy: BlobCopy) -> Result<Incoming, BlobError> {
+        incoming::receive(&self.inner, copy).await
+    }
+
+    /// The copy that is being received now, if somebody does: its leaves can be served already.
+    pub fn incoming(&self, digest: &Digest, generation: UploadId) -> Option<Incoming> {
+        incoming::find(&self.inner, digest, generation)
+    }
+
+    /// Removes the incoming copies that nobody holds and that got no leaf for `idle` by the wall clock (a wrong clock
+    /// costs only fetching again). Returns how many.
+    pub async fn expire_incoming(&self, idle: Duration) -> Result<usize, BlobError> {
+        let inner = Arc::clone(&self.inner);
+        self.inner.blocking(move || incoming::expire(&inner, idle)).await
+    }
+
+    /// Copies in the order in which to evict them: those read lately by this process, the one not read for longest
+    /// first. At most 4096 are remembered; copies that are not among them were read before all of these.
+    pub fn read_lately(&self) -> Vec<(Digest, UploadId)> {
+        self.inner.copies.by_last_use()
     }
 
     /// Makes a staged copy the one that the record names (R4), replacing what lies there, and durable. Does nothing

@@ -75,6 +75,13 @@ impl Volume {
         Ok(())
     }
 
+    /// Says that the volume is full if `bytes` more would not fit now; takes nothing.
+    pub(crate) fn check_space(&self, bytes: u64) -> Result<(), BlobError> {
+        self.claim_space(0)?;
+        let free = free_bytes(&self.root).map_err(BlobError::io("measure", &self.root))?;
+        if free.saturating_sub(self.reserve) <= bytes { Err(BlobError::Full) } else { Ok(()) }
+    }
+
     /// Refuses when an earlier fsync failed.
     pub(crate) fn check(&self) -> Result<(), BlobError> {
         if self.metrics.volume_failed.load(Ordering::Acquire) { Err(BlobError::VolumeFailed) } else { Ok(()) }

@@ -63,6 +63,7 @@ impl Uploads {
             match path::parse_upload_part(&name) {
                 Some(id) if uploads.get(id).is_some() => {}
                 Some(id) => remove_files(&layout.session(id)),
+                None if path::parse_incoming(&name).is_some() => {}
                 None => tracing::warn!(name = %name.display(), "foreign file among the uploads"),
             }
         }
