@@ -2,7 +2,14 @@
 
 use std::error::Error;
 
-const FILES: [&str; 4] = ["wire/command.proto", "wire/peer.proto", "wire/record.proto", "wire/raft.proto"];
+const FILES: [&str; 6] = [
+    "wire/command.proto",
+    "wire/record.proto",
+    "wire/raft.proto",
+    "wire/peer.proto",
+    "wire/join.proto",
+    "wire/exchange.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {

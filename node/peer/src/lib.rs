@@ -19,6 +19,7 @@
 //! relaying.
 
 mod error;
+pub mod exchange;
 pub mod frame;
 mod identity;
 mod inbound;

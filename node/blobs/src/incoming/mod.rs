@@ -4,6 +4,7 @@
 //! checked against it *before* it is written, so a partial file holds right leaves and holes, nothing else, and its
 //! leaves can be served while the rest is on its way. Never talks to the network, never decides whom to ask.
 
+mod resume;
 mod transfer;
 
 use std::collections::HashMap;

@@ -1,14 +1,10 @@
 //! One incoming copy: its files, which leaves are there, and how it ends. All functions that touch files block.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
-use rustix::fs::{OFlags, SeekFrom};
-use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::{Stored, list_of, remove_files};
@@ -16,7 +12,6 @@ use crate::copy::BlobCopy;
 use crate::error::BlobError;
 use crate::path::IncomingPaths;
 use crate::pieces::{self, LEAF, PieceList};
-use crate::reader::read_list;
 use crate::store::Inner;
 
 /// Bytes written between two calls of fdatasync, so that dirty memory stays bounded and the last call is short.
@@ -24,8 +19,8 @@ const SYNC_EVERY: u64 = 32 * 1024 * 1024;
 
 pub(crate) struct Transfer {
     pub(super) copy: BlobCopy,
-    paths: IncomingPaths,
-    file: OnceLock<File>,
+    pub(super) paths: IncomingPaths,
+    pub(super) file: OnceLock<File>,
     /// Held while files are opened, renamed or removed; on blocking threads only.
     steps: Mutex<()>,
     state: Mutex<State>,
@@ -33,9 +28,9 @@ pub(crate) struct Transfer {
     changed: watch::Sender<()>,
 }
 
-struct State {
+pub(super) struct State {
     phase: Phase,
-    list: Option<Arc<PieceList>>,
+    pub(super) list: Option<Arc<PieceList>>,
     have: Vec<u64>,
     missing: u64,
     unsynced: u64,
@@ -62,56 +57,6 @@ impl Transfer {
             state: Mutex::new(state),
             changed: watch::channel(()).0,
         }
-    }
-
-    /// Opens the files and checks the leaves that an earlier transfer left. Does nothing the second time.
-    pub(super) fn open(&self) -> Result<(), BlobError> {
-        let _opening = self.steps();
-        if self.file.get().is_some() {
-            return Ok(());
-        }
-        let path = &self.paths.data;
-        let file = open_data(path).map_err(BlobError::io("open", path))?;
-        if self.list().is_none() {
-            let found = read_list(&self.paths.list, self.copy.size).ok();
-            self.state().list = found.and_then(|list| prove(&self.copy, &list));
-        }
-        let left = match self.list() {
-            Some(list) => self.check_leaves(&file, &list),
-            // Nothing can be said about these bytes.
-            None => file.set_len(0),
-        };
-        left.map_err(BlobError::io("read", path))?;
-        _ = self.file.set(file);
-        Ok(())
-    }
-
-    fn check_leaves(&self, file: &File, list: &PieceList) -> io::Result<()> {
-        let size = self.copy.size;
-        if file.metadata()?.len() > size {
-            file.set_len(size)?;
-        }
-        let mut content = vec![0; usize::try_from(LEAF).unwrap_or(usize::MAX)];
-        let mut index = 0;
-        while let Some(len) = pieces::leaf_len(size, index) {
-            match rustix::fs::seek(file, SeekFrom::Data(index * LEAF)) {
-                Ok(data) if data / LEAF > index => {
-                    index = data / LEAF;
-                    continue;
-                }
-                // No data from here on; an empty blob has none and is whole.
-                Err(Errno::NXIO) if size > 0 => break,
-                _ => {}
-            }
-            match file.read_exact_at(&mut content[..len], index * LEAF) {
-                Ok(()) if list.matches(index, &content[..len]) => _ = self.mark(index),
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-                Err(error) => return Err(error),
-            }
-            index += 1;
-        }
-        Ok(())
     }
 
     pub(super) fn put_list(&self, inner: &Inner, bytes: &[u8]) -> Result<(), BlobError> {
@@ -243,6 +188,7 @@ impl Transfer {
         self.state().missing
     }
 
+    /// See [`super::Incoming::have`].
     pub(super) fn have(&self) -> Vec<u64> {
         self.state().have.clone()
     }
@@ -262,7 +208,7 @@ impl Transfer {
     }
 
     /// Says that a leaf is there; `None` if the transfer was given up.
-    fn mark(&self, index: u64) -> Option<Stored> {
+    pub(super) fn mark(&self, index: u64) -> Option<Stored> {
         let mut state = self.state();
         let (word, bit) = place(&state, index).filter(|_| state.phase != Phase::Gone)?;
         if state.have[word] & bit != 0 {
@@ -277,11 +223,11 @@ impl Transfer {
         if self.state().phase == Phase::Gone { Err(BlobError::Missing) } else { Ok(()) }
     }
 
-    fn steps(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn steps(&self) -> MutexGuard<'_, ()> {
         self.steps.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 }
@@ -292,16 +238,11 @@ fn place(state: &State, index: u64) -> Option<(usize, u64)> {
     (word < state.have.len()).then_some((word, 1 << (index % 64)))
 }
 
-fn prove(copy: &BlobCopy, list: &[u8]) -> Option<Arc<PieceList>> {
+pub(super) fn prove(copy: &BlobCopy, list: &[u8]) -> Option<Arc<PieceList>> {
     PieceList::prove(copy.size, copy.pieces_root, list).map(Arc::new)
 }
 
 fn refused(inner: &Inner) -> BlobError {
     inner.volume.metrics.pieces_refused.add(1);
     BlobError::WrongPiece
-}
-
-fn open_data(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).custom_flags(flags).open(path)
 }

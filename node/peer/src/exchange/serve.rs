@@ -1,0 +1,204 @@
+//! The answering side: leaves that this node has, to nodes that ask.
+//!
+//! Owns how many answers run at once for each class of link, and what was given to whom lately. Answers only parsed
+//! digests and leaf numbers; never takes a path or an address from a peer, never sends a byte that the source did not
+//! check just now.
+
+mod given;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proto::identity::NodeId;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::codec::{self, Answer, Blob, CodecError, Request, What};
+use super::leaves::{Cut, Leaves};
+use super::session::Class;
+use given::Given;
+
+/// Where the served leaves come from: finished copies and incoming ones.
+pub trait Source: Send + Sync + 'static {
+    /// A copy that is open for serving.
+    type Copy: Copy;
+
+    /// The copy of exactly this blob, size and root included; `None` if it is not here.
+    fn open(&self, blob: &Blob) -> impl Future<Output = Option<Self::Copy>> + Send;
+}
+
+/// One copy, whole or partial.
+pub trait Copy: Send + Sync {
+    /// The proven piece list, if it is there already.
+    fn list(&self) -> Option<Bytes>;
+
+    /// Which leaves are there; `None`: all.
+    fn leaves(&self) -> Option<Leaves>;
+
+    /// One whole leaf, checked just now; `None` if it is not there or is damaged.
+    fn leaf(&self, index: u64) -> impl Future<Output = Option<Bytes>> + Send;
+}
+
+/// Bounds of the answering side.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Answers with bytes that run at once, to nodes of this site, this region and other regions.
+    pub answers: [usize; 3],
+    /// How long a request waits for its turn before it is told to come later. Below the two seconds after which the
+    /// other side gives up.
+    pub turn: Duration,
+    /// How long a stream may stand idle between two requests.
+    pub idle: Duration,
+    /// How long one write may take; then the reader is gone or far too slow.
+    pub write: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            answers: [64, 64, 16],
+            turn: Duration::from_millis(500),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Pause that a busy node asks for.
+const BUSY: Duration = Duration::from_millis(200);
+
+/// Answers any number of streams. Memory: one leaf for each running answer.
+pub struct Server<S> {
+    source: S,
+    limits: Limits,
+    turns: [Semaphore; 3],
+    given: Given,
+}
+
+impl<S: Source> Server<S> {
+    /// Serves what `source` has.
+    pub fn new(source: S, limits: Limits) -> Arc<Self> {
+        let turns = limits.answers.map(Semaphore::new);
+        Arc::new(Self { source, limits, turns, given: Given::default() })
+    }
+
+    /// Nodes that asked for this blob in the last minute: holders or soon to be. At most 32.
+    pub fn askers(&self, blob: &Blob) -> Vec<NodeId> {
+        self.given.holding(blob, None).askers
+    }
+
+    /// Answers the requests of one stream, one after the other, until the other side closes it. `asker` is who the
+    /// transport says it is, `class` how near it is.
+    ///
+    /// # Errors
+    /// The stream broke, or the other side broke the protocol. Dropping the future is safe: the other side sees the
+    /// stream close.
+    pub async fn serve<T>(&self, mut stream: T, asker: NodeId, class: Class) -> Result<(), CodecError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        // Opened once for a run of requests about one blob.
+        let mut open = None;
+        loop {
+            let request = match timeout(self.limits.idle, codec::read_request(&mut stream)).await {
+                Err(_) | Ok(Ok(None)) => return Ok(()),
+                Ok(Ok(Some(request))) => request,
+                Ok(Err(error)) => {
+                    if !matches!(error, CodecError::Io(_)) {
+                        _ = self.write_answer(&mut stream, &Answer::Refused).await;
+                    }
+                    return Err(error);
+                }
+            };
+            let blob = request.blob;
+            let copy = match open.take().filter(|(of, _)| *of == blob) {
+                Some((_, copy)) => Some(copy),
+                None => self.source.open(&blob).await,
+            };
+            self.answer(&mut stream, &request, copy.as_ref(), (asker, class)).await?;
+            open = copy.map(|copy| (blob, copy));
+        }
+    }
+
+    async fn answer<T>(
+        &self,
+        stream: &mut T,
+        request: &Request,
+        copy: Option<&S::Copy>,
+        (asker, class): (NodeId, Class),
+    ) -> Result<(), CodecError>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        let blob = &request.blob;
+        let cut = Cut::of(blob.size);
+        let Some(copy) = copy else {
+            let nothing = self.given.holding(blob, Some(Leaves::none(cut.leaves())));
+            self.given.ask(blob, asker);
+            return Ok(self.write_answer(stream, &Answer::Missing(nothing)).await?);
+        };
+        let holding = self.given.holding(blob, copy.leaves().filter(|leaves| !leaves.is_full()));
+        self.given.ask(blob, asker);
+        let leaves = match &request.what {
+            What::Have => {
+                return Ok(self.write_answer(stream, &Answer::Here { length: 0, holding }).await?);
+            }
+            What::List => 0..0,
+            What::Whole => 0..cut.leaves(),
+            What::Leaves(asked) => {
+                let has = |leaf| holding.leaves.as_ref().is_none_or(|leaves| leaves.has(leaf));
+                asked.start..asked.clone().find(|leaf| !has(*leaf)).unwrap_or(asked.end)
+            }
+        };
+        let list = match &request.what {
+            What::List | What::Whole if cut.has_list() => copy.list(),
+            _ => Some(Bytes::new()),
+        };
+        let is_missing = match &request.what {
+            What::Leaves(_) => leaves.is_empty(),
+            What::Whole => holding.leaves.is_some(),
+            What::List | What::Have => false,
+        };
+        let Some(list) = list.filter(|_| !is_missing) else {
+            return Ok(self.write_answer(stream, &Answer::Missing(holding)).await?);
+        };
+        let Some(_turn) = self.turn(class).await else {
+            return Ok(self.write_answer(stream, &Answer::Busy(BUSY)).await?);
+        };
+        self.given.give(blob, leaves.clone().map(|leaf| cut.piece_of(leaf)));
+        let length = list.len() as u64 + cut.bytes(&leaves);
+        self.write_answer(stream, &Answer::Here { length, holding }).await?;
+        self.write(stream, &list).await?;
+        for leaf in leaves {
+            // The header is out: what cannot be sent any more can only be cut off.
+            let leaf = copy.leaf(leaf).await.ok_or(io::Error::from(io::ErrorKind::NotFound))?;
+            self.write(stream, &leaf).await?;
+        }
+        Ok(stream.flush().await?)
+    }
+
+    /// `None` if the turn does not come soon.
+    async fn turn(&self, class: Class) -> Option<SemaphorePermit<'_>> {
+        let turns = match class {
+            Class::Site => &self.turns[0],
+            Class::Region => &self.turns[1],
+            Class::Wide => &self.turns[2],
+        };
+        timeout(self.limits.turn, turns.acquire()).await.ok()?.ok()
+    }
+
+    async fn write<T: AsyncWrite + Unpin>(&self, stream: &mut T, bytes: &[u8]) -> io::Result<()> {
+        timeout(self.limits.write, stream.write_all(bytes)).await.map_err(io::Error::from)?
+    }
+
+    async fn write_answer<T: AsyncWrite + Unpin>(&self, stream: &mut T, answer: &Answer) -> io::Result<()> {
+        let written = async {
+            codec::write_answer(stream, answer).await?;
+            stream.flush().await
+        };
+        timeout(self.limits.write, written).await.map_err(io::Error::from)?
+    }
+}

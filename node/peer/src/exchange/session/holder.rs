@@ -1,0 +1,222 @@
+//! One holder as a session sees it: how near it is, what it has, how fast it is, and whether to ask it now. Pure.
+
+use std::time::Duration;
+
+use proto::identity::NodeId;
+
+use super::{AWAY_FIRST, COOL_OFF, POLL_FIRST, POLL_MAX};
+use crate::exchange::codec::Holding;
+use crate::exchange::leaves::{Cut, LEAF, Leaves};
+
+/// How near a holder is; the nearest are asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// The same site or zone.
+    Site,
+    /// The same region.
+    Region,
+    /// Another region.
+    Wide,
+}
+
+/// What is believed of a holder before it says so itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presumed {
+    /// It has the whole blob, as a record says.
+    Complete,
+    /// Nobody knows; it is asked.
+    Unknown,
+}
+
+/// A node that may have the blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Which one.
+    pub node: NodeId,
+    /// How near it is.
+    pub class: Class,
+    /// What it should have.
+    pub presumed: Presumed,
+}
+
+/// Why a holder is not asked any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Reason {
+    /// It sent too little for too long, or nothing.
+    #[error("it made no progress")]
+    Silent,
+    /// It broke off again and again, or did not have what it said it has.
+    #[error("it broke off")]
+    Broken,
+    /// It sent a list or leaf that is not of this blob.
+    #[error("it sent a wrong piece")]
+    Wrong,
+    /// It does not speak this protocol with us.
+    #[error("it refused")]
+    Refused,
+}
+
+/// Leaves that a holder is known to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Knows {
+    Nothing,
+    Some(Leaves),
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Active,
+    /// Left; may be found again at this time, or never.
+    Left(Option<Duration>),
+}
+
+pub(super) struct Holder {
+    pub(super) class: Class,
+    pub(super) state: State,
+    pub(super) knows: Knows,
+    /// Pieces that it gave away lately.
+    pub(super) given: Leaves,
+    /// Asks for leaves that are flying, and others.
+    pub(super) asks: usize,
+    pub(super) others: usize,
+    /// Not asked for anything before this time.
+    pub(super) away_until: Duration,
+    /// Not asked for a list or a whole blob before this time.
+    pub(super) lacks_until: Duration,
+    pub(super) poll_due: Duration,
+    poll_every: Duration,
+    /// Leaves in the next ask.
+    run: u64,
+    /// Bytes a second, over the last half seconds; `None` before the first.
+    pub(super) rate: Option<u64>,
+    epoch: (Duration, u64),
+    strikes: u32,
+    leaves_in_all: u32,
+}
+
+/// How long bytes are counted for one figure of the rate.
+const EPOCH: Duration = Duration::from_millis(500);
+
+/// What one ask should take: long enough to be worth a round trip, short enough to adapt.
+const ASK_AIM: Duration = Duration::from_millis(150);
+
+/// Failures in a row that a holder may have.
+const STRIKES: u32 = 3;
+
+impl Holder {
+    pub(super) fn new(found: &Found, cut: &Cut) -> Self {
+        Self {
+            class: found.class,
+            state: State::Active,
+            knows: if found.presumed == Presumed::Complete { Knows::All } else { Knows::Nothing },
+            given: Leaves::none(cut.pieces()),
+            asks: 0,
+            others: 0,
+            away_until: Duration::ZERO,
+            lacks_until: Duration::ZERO,
+            poll_due: Duration::ZERO,
+            poll_every: POLL_FIRST,
+            run: 1,
+            rate: None,
+            epoch: (Duration::ZERO, 0),
+            strikes: 0,
+            leaves_in_all: 0,
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.state == State::Active
+    }
+
+    /// Whether it can be asked for something now.
+    pub(super) fn is_ready(&self, now: Duration) -> bool {
+        self.is_active() && self.away_until <= now
+    }
+
+    pub(super) fn has(&self, leaf: u64) -> bool {
+        match &self.knows {
+            Knows::Nothing => false,
+            Knows::Some(leaves) => leaves.has(leaf),
+            Knows::All => true,
+        }
+    }
+
+    /// Leaves in the next ask.
+    pub(super) fn run(&self, cut: &Cut) -> u64 {
+        self.run.min(cut.piece_leaves())
+    }
+
+    /// Asks for leaves that may fly at once: a second one hides the round trip, more help only if asks cannot grow.
+    pub(super) fn pipeline(&self, cut: &Cut) -> usize {
+        let rest = self.run / cut.piece_leaves();
+        2 + usize::try_from(rest.min(2)).unwrap_or_default()
+    }
+
+    /// Takes what it says of itself; returns what was known before.
+    pub(super) fn hear(&mut self, holding: Holding, useful: bool, now: Duration) -> Knows {
+        self.given = holding.given;
+        self.poll_every = if useful { POLL_FIRST } else { (self.poll_every * 2).min(POLL_MAX) };
+        self.poll_due = now + self.poll_every;
+        let knows = match holding.leaves {
+            None => Knows::All,
+            Some(leaves) => Knows::Some(leaves),
+        };
+        std::mem::replace(&mut self.knows, knows)
+    }
+
+    /// A leaf of `bytes` came from it.
+    pub(super) fn delivered(&mut self, bytes: u64, now: Duration) {
+        self.strikes = 0;
+        self.epoch.1 += bytes;
+        let age = now.saturating_sub(self.epoch.0);
+        if age >= EPOCH {
+            let fresh = self.epoch.1 * 1000 / u64::try_from(age.as_millis()).unwrap_or(u64::MAX).max(1);
+            // After a pause the old figure says more than an average over the pause.
+            let settled = age < 2 * EPOCH;
+            self.rate = Some(match self.rate {
+                Some(rate) if settled => u64::midpoint(rate, fresh),
+                Some(rate) => rate,
+                None if settled => fresh,
+                None => LEAF,
+            });
+            self.epoch = (now, 0);
+        }
+    }
+
+    /// An ask for leaves was answered in full after `took`: the next one is sized by that.
+    pub(super) fn completed(&mut self, leaves: u64, took: Duration) {
+        if took < ASK_AIM && leaves >= self.run {
+            self.run = (self.run * 2).min(128);
+        } else if took > 4 * ASK_AIM {
+            self.run = (self.run / 2).max(1);
+        }
+    }
+
+    /// It failed; true if that was once too often.
+    pub(super) fn strike(&mut self, now: Duration) -> bool {
+        self.strikes += 1;
+        self.away_until = now + AWAY_FIRST * (1 << self.strikes.min(5));
+        self.strikes >= STRIKES
+    }
+
+    /// From now on it is not asked.
+    pub(super) fn leave(&mut self, reason: Reason, now: Duration) {
+        self.leaves_in_all += 1;
+        let for_ever = matches!(reason, Reason::Wrong | Reason::Refused) || self.leaves_in_all >= STRIKES;
+        let back = (!for_ever).then(|| now + COOL_OFF * (1 << self.leaves_in_all));
+        self.state = State::Left(back);
+    }
+
+    /// It was found again; true if it may be asked again.
+    pub(super) fn come_back(&mut self, now: Duration) -> bool {
+        let back = matches!(self.state, State::Left(Some(back)) if back <= now);
+        if back {
+            self.state = State::Active;
+            self.strikes = 0;
+            self.run = 1;
+            self.poll_due = now;
+        }
+        back
+    }
+}
