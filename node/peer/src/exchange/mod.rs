@@ -21,3 +21,10 @@ pub use driver::{Connect, Fetch, FetchError, Fetches, Reader, Sink, SinkError, T
 pub use leaves::{Cut, LEAF, Leaves, PIECE_MAX};
 pub use serve::{Copy, Limits, Server, Source};
 pub use session::{Class, Failure, Found, Presumed, Reason, WideArea, elected};
+
+#[cfg(test)]
+mod driver_test;
+#[cfg(test)]
+mod serve_test;
+#[cfg(test)]
+mod testing_test;

@@ -103,10 +103,13 @@ pub struct Fetches<C, S: Sink> {
     shelf: Arc<Shelf<C, S>>,
 }
 
+/// By digest and generation.
+type Running<S> = BTreeMap<(Digest, UploadId), Weak<Held<S>>>;
+
 struct Shelf<C, S: Sink> {
     node: NodeId,
     connect: Arc<C>,
-    running: Mutex<BTreeMap<(Digest, UploadId), Weak<Held<S>>>>,
+    running: Mutex<Running<S>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -189,7 +192,7 @@ impl<C: Connect, S: Sink> Fetches<C, S> {
 }
 
 impl<C, S: Sink> Shelf<C, S> {
-    fn running(&self) -> MutexGuard<'_, BTreeMap<(Digest, UploadId), Weak<Held<S>>>> {
+    fn running(&self) -> MutexGuard<'_, Running<S>> {
         self.running.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 }
@@ -213,6 +216,11 @@ impl<S: Sink> Fetch<S> {
     /// Reads `range` of the blob (cut at its end) in order, as it comes; what it waits for is fetched first.
     pub fn read(&self, range: std::ops::Range<u64>) -> Reader<S> {
         Reader::new(self.clone(), range)
+    }
+
+    #[cfg(test)]
+    pub(super) fn stop_token(&self) -> CancellationToken {
+        self.held.0.stop.clone()
     }
 
     /// Most bytes of leaves that were in memory at once so far, between stream and sink.
