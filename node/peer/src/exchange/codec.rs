@@ -29,8 +29,8 @@ pub(super) const SMALL: u64 = 1024 * 1024;
 /// Longest request, in bytes.
 const REQUEST_MAX: usize = 512;
 
-/// Longest header, in bytes: one bit a leaf and one a piece of the largest blob, and the askers.
-const HEADER_MAX: usize = 192 * 1024;
+/// Longest header, in bytes: two bits for each leaf of the largest blob, and the askers.
+const HEADER_MAX: usize = 258 * 1024;
 
 /// Most askers in a header.
 pub(super) const ASKERS: usize = 32;
@@ -72,7 +72,7 @@ pub(super) struct Request {
 pub struct Holding {
     /// Leaves that are there; `None`: all of them.
     pub leaves: Option<Leaves>,
-    /// Pieces given to somebody lately.
+    /// Leaves given to somebody lately.
     pub given: Leaves,
     /// Nodes that asked for the blob lately.
     pub askers: Vec<NodeId>,
@@ -87,6 +87,8 @@ pub(super) enum Answer {
     Missing(Holding),
     /// Stay away for so long.
     Busy(Duration),
+    /// Busy, and others were given these leaves: ask for other ones.
+    Elsewhere(Holding),
     /// The request broke the protocol.
     Refused,
 }
@@ -176,6 +178,10 @@ pub(super) async fn write_answer<S: AsyncWrite + Unpin>(stream: &mut S, answer: 
             header.retry_after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
             wire::Status::Busy
         }
+        Answer::Elsewhere(holding) => {
+            header.holding = Some(encode_holding(holding));
+            wire::Status::Busy
+        }
         Answer::Refused => wire::Status::Refused,
     };
     header.status = status.into();
@@ -210,7 +216,10 @@ fn parse_answer(header: wire::Header, cut: &Cut) -> Option<Answer> {
     match header.status() {
         wire::Status::Unspecified => None,
         wire::Status::Refused => Some(Answer::Refused),
-        wire::Status::Busy => Some(Answer::Busy(Duration::from_millis(header.retry_after_ms.into()))),
+        wire::Status::Busy => match header.holding {
+            Some(holding) => Some(Answer::Elsewhere(parse_holding(holding, cut)?)),
+            None => Some(Answer::Busy(Duration::from_millis(header.retry_after_ms.into()))),
+        },
         wire::Status::Missing => Some(Answer::Missing(parse_holding(header.holding?, cut)?)),
         wire::Status::Here => {
             Some(Answer::Here { length: header.length, holding: parse_holding(header.holding?, cut)? })
@@ -231,7 +240,7 @@ fn parse_holding(holding: wire::Holding, cut: &Cut) -> Option<Holding> {
     let leaves = Leaves::from_bytes(cut.leaves(), &holding.leaves)?;
     Some(Holding {
         leaves: (!holding.complete).then_some(leaves),
-        given: Leaves::from_bytes(cut.pieces(), &holding.given)?,
+        given: Leaves::from_bytes(cut.leaves(), &holding.given)?,
         askers: holding.askers.into_iter().take(ASKERS).filter_map(NodeId::new).collect(),
     })
 }

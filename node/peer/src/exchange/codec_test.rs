@@ -58,13 +58,14 @@ async fn headers_round_trip_and_the_largest_one_fits() {
         let cut = Cut::of(size);
         let holding = Holding {
             leaves: Some(Leaves::all(cut.leaves())),
-            given: Leaves::all(cut.pieces()),
+            given: Leaves::all(cut.leaves()),
             askers: (1..=32).filter_map(|node| NodeId::new(u64::MAX - node)).collect(),
         };
         for answer in [
             Answer::Here { length: size, holding: holding.clone() },
             Answer::Missing(Holding { leaves: None, ..holding.clone() }),
             Answer::Busy(Duration::from_millis(250)),
+            Answer::Elsewhere(holding.clone()),
             Answer::Refused,
         ] {
             let mut bytes = Vec::new();

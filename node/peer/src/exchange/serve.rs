@@ -13,10 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use proto::identity::NodeId;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::codec::{self, Answer, Blob, CodecError, Request, What};
+use super::codec::{self, Answer, Blob, CodecError, Holding, Request, What};
 use super::leaves::{Cut, Leaves};
 use super::session::Class;
 use given::Given;
@@ -45,7 +45,8 @@ pub trait Copy: Send + Sync {
 /// Bounds of the answering side.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Answers with bytes that run at once, to nodes of this site, this region and other regions.
+    /// Answers with bytes that run at once, to nodes of this site, this region and other regions. Few: whoever waits
+    /// for its turn learns with the header what was given away meanwhile, and asks for something else next.
     pub answers: [usize; 3],
     /// How long a request waits for its turn before it is told to come later. Below the two seconds after which the
     /// other side gives up.
@@ -59,7 +60,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            answers: [64, 64, 16],
+            answers: [16, 16, 16],
             turn: Duration::from_millis(500),
             idle: Duration::from_secs(60),
             write: Duration::from_secs(30),
@@ -165,10 +166,25 @@ impl<S: Source> Server<S> {
         let Some(list) = list.filter(|_| !is_missing) else {
             return Ok(self.write_answer(stream, &Answer::Missing(holding)).await?);
         };
-        let Some(_turn) = self.turn(class).await else {
+        let turns = self.turns(class);
+        let turn = match turns.try_acquire() {
+            Ok(turn) => Some(turn),
+            Err(_) if is_elsewhere(&holding, &request.what) => {
+                return Ok(self.write_answer(stream, &Answer::Elsewhere(holding)).await?);
+            }
+            Err(_) => {
+                // Before the wait, so that nobody else asks for the same.
+                self.given.give(blob, leaves.clone());
+                timeout(self.limits.turn, turns.acquire()).await.ok().and_then(Result::ok)
+            }
+        };
+        let Some(_turn) = turn else {
+            self.given.take_back(blob, leaves);
             return Ok(self.write_answer(stream, &Answer::Busy(BUSY)).await?);
         };
-        self.given.give(blob, leaves.clone().map(|leaf| cut.piece_of(leaf)));
+        self.given.give(blob, leaves.clone());
+        // As of now, not of when the wait began.
+        let holding = Holding { leaves: holding.leaves, ..self.given.holding(blob, None) };
         let length = list.len() as u64 + cut.bytes(&leaves);
         self.write_answer(stream, &Answer::Here { length, holding }).await?;
         self.write(stream, &list).await?;
@@ -180,14 +196,12 @@ impl<S: Source> Server<S> {
         Ok(stream.flush().await?)
     }
 
-    /// `None` if the turn does not come soon.
-    async fn turn(&self, class: Class) -> Option<SemaphorePermit<'_>> {
-        let turns = match class {
+    fn turns(&self, class: Class) -> &Semaphore {
+        match class {
             Class::Site => &self.turns[0],
             Class::Region => &self.turns[1],
             Class::Wide => &self.turns[2],
-        };
-        timeout(self.limits.turn, turns.acquire()).await.ok()?.ok()
+        }
     }
 
     async fn write<T: AsyncWrite + Unpin>(&self, stream: &mut T, bytes: &[u8]) -> io::Result<()> {
@@ -201,4 +215,14 @@ impl<S: Source> Server<S> {
         };
         timeout(self.limits.write, written).await.map_err(io::Error::from)?
     }
+}
+
+/// Whether a busy node should rather give something else: others were given what is asked for, and it has leaves that
+/// nobody was given yet. So each leaf leaves the first holder once before any leaves it twice.
+fn is_elsewhere(holding: &Holding, what: &What) -> bool {
+    let has_fresh = match &holding.leaves {
+        None => !holding.given.is_full(),
+        Some(leaves) => !leaves.without(&holding.given).is_empty(),
+    };
+    has_fresh && matches!(what, What::Leaves(leaves) if holding.given.has(leaves.start))
 }

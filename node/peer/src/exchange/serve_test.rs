@@ -84,7 +84,11 @@ async fn a_busy_node_says_so_within_the_patience_of_the_other_side() {
         panic!("not here")
     };
     // The first one does not read on, so its turn is not over.
-    assert!(matches!(ask(&mut second, test.blob, What::Leaves(0..4)).await, Answer::Busy(_)));
+    assert!(matches!(ask(&mut second, test.blob, What::Leaves(4..8)).await, Answer::Busy(_)));
+    let Answer::Elsewhere(holding) = ask(&mut second, test.blob, What::Leaves(0..4)).await else {
+        panic!("others were given these")
+    };
+    assert_eq!(holding.given.iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
     assert!(
         matches!(ask(&mut second, test.blob, What::Have).await, Answer::Here { .. }),
         "this costs nothing"

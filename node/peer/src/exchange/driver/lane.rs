@@ -96,6 +96,10 @@ impl<C: Connect, S: Sink> Lane<C, S> {
                 self.say(Fact::Header(self.ask, holding)).await;
                 return Ok((End::Missing, stream));
             }
+            Answer::Elsewhere(holding) => {
+                self.say(Fact::Header(self.ask, holding)).await;
+                return Ok((End::Elsewhere, stream));
+            }
             Answer::Here { length, holding } => (length, holding),
         };
         self.say(Fact::Header(self.ask, holding)).await;
@@ -142,7 +146,7 @@ impl<C: Connect, S: Sink> Lane<C, S> {
         match self.shared.sink.put_list(list).await? {
             Taken::Wrong => Err(Stopped::End(End::Wrong)),
             Taken::Right => {
-                self.say(Fact::Listed).await;
+                self.say(Fact::Listed(self.ask)).await;
                 Ok(())
             }
         }

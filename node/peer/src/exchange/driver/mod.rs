@@ -35,11 +35,11 @@ pub trait Connect: Send + Sync + 'static {
     /// A stream to a holder, on which it serves the blob protocol.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Opens a stream.
+    /// Opens a stream. Dropping the future must be safe.
     fn open(&self, holder: NodeId) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Nodes that may have the blob: its recorded copies, and of those in `named` (by other holders, so not to be
-    /// believed) the members. Called again and again while a fetch runs.
+    /// Nodes that may have the blob: its recorded copies, those that asked this node for it
+    /// ([`super::Server::askers`]), and of those in `named` (by other holders, so not to be believed) the members. Called again and again while a fetch runs. Dropping the future must be safe.
     fn find(&self, blob: &Blob, named: Vec<NodeId>) -> impl Future<Output = Vec<Found>> + Send;
 
     /// A holder is not asked any more; [`Reason::Wrong`] is for the quarantine.
@@ -183,7 +183,8 @@ impl<C: Connect, S: Sink> Fetches<C, S> {
         Fetch { held }
     }
 
-    /// Stops all fetches and waits for their tasks; false if they are not done after `deadline`.
+    /// Stops all fetches and waits for their tasks; false if they are not done after `deadline`. Dropping the future is
+    /// safe: they stop all the same.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         self.shelf.stop.cancel();
         self.shelf.tasks.close();

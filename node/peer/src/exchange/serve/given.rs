@@ -1,6 +1,7 @@
 //! What this node gave to whom lately, for a bounded number of blobs. Only hints: forgetting costs nothing but speed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use super::super::codec::{ASKERS, Blob, Holding};
 use super::super::leaves::{Cut, Leaves};
 
 /// Blobs that are remembered.
-const BLOBS: usize = 256;
+const BLOBS: usize = 128;
 
-/// How long an asker counts as interested, and a piece as given.
+/// How long an asker counts as interested, and a leaf as given.
 const LATELY: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -23,7 +24,7 @@ pub(super) struct Given(Mutex<BTreeMap<(Digest, UploadId), Entry>>);
 
 struct Entry {
     used: Instant,
-    pieces: Leaves,
+    given: Leaves,
     askers: VecDeque<(NodeId, Instant)>,
 }
 
@@ -34,8 +35,8 @@ impl Given {
         let entries = self.entries();
         let entry = entries.get(&(blob.digest, blob.generation));
         let fresh = entry.filter(|entry| now - entry.used < LATELY);
-        let pieces = Cut::of(blob.size).pieces();
-        let given = fresh.map_or_else(|| Leaves::none(pieces), |entry| entry.pieces.clone());
+        let given =
+            fresh.map_or_else(|| Leaves::none(Cut::of(blob.size).leaves()), |entry| entry.given.clone());
         let askers = entry.into_iter().flat_map(|entry| &entry.askers);
         let askers = askers.filter(|(_, at)| now - *at < LATELY).map(|(node, _)| *node).collect();
         Holding { leaves, given, askers }
@@ -53,24 +54,29 @@ impl Given {
         });
     }
 
-    /// Remembers that leaves of these pieces are on their way to somebody.
-    pub(super) fn give(&self, blob: &Blob, pieces: impl Iterator<Item = u64>) {
-        self.with(blob, |entry| pieces.for_each(|piece| _ = entry.pieces.insert(piece)));
+    /// Remembers that these leaves are on their way to somebody.
+    pub(super) fn give(&self, blob: &Blob, leaves: Range<u64>) {
+        self.with(blob, |entry| leaves.for_each(|leaf| _ = entry.given.insert(leaf)));
+    }
+
+    /// They are not.
+    pub(super) fn take_back(&self, blob: &Blob, leaves: Range<u64>) {
+        self.with(blob, |entry| leaves.for_each(|leaf| entry.given.remove(leaf)));
     }
 
     fn with(&self, blob: &Blob, change: impl FnOnce(&mut Entry)) {
         let now = Instant::now();
         let key = (blob.digest, blob.generation);
-        let pieces = Cut::of(blob.size).pieces();
+        let leaves = Cut::of(blob.size).leaves();
         let mut entries = self.entries();
         if !entries.contains_key(&key) && entries.len() >= BLOBS {
             let oldest = entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
             oldest.map(|oldest| entries.remove(&oldest));
         }
-        let fresh = || Entry { used: now, pieces: Leaves::none(pieces), askers: VecDeque::new() };
+        let fresh = || Entry { used: now, given: Leaves::none(leaves), askers: VecDeque::new() };
         let entry = entries.entry(key).or_insert_with(fresh);
-        if entry.pieces.len() != pieces || now - entry.used >= LATELY {
-            entry.pieces = Leaves::none(pieces);
+        if entry.given.len() != leaves || now - entry.used >= LATELY {
+            entry.given = Leaves::none(leaves);
         }
         entry.used = now;
         change(entry);

@@ -7,11 +7,14 @@ use std::time::Duration;
 use proto::identity::NodeId;
 
 use super::holder::{Knows, Reason};
-use super::{AskId, Decision, End, PROGRESS, SILENCE, Session};
+use super::{AskId, Decision, End, NAMES_MAX, PROGRESS, SILENCE, Session};
 use crate::exchange::codec::{Holding, What};
 
 /// Pause before a holder that has no list or no whole blob yet is asked for it again.
 const LACKS: Duration = Duration::from_millis(250);
+
+/// Pause before a holder that gives other leaves is asked for them.
+const ELSEWHERE: Duration = Duration::from_millis(5);
 
 /// One question to one holder.
 pub(super) struct Ask {
@@ -20,6 +23,7 @@ pub(super) struct Ask {
     /// Leaves that have not come yet.
     pub(super) rest: Range<u64>,
     pub(super) began: Duration,
+    answered_at: Option<Duration>,
     /// When it last made progress worth the name, and the bytes since.
     pub(super) fed_at: Duration,
     bytes: u64,
@@ -44,20 +48,28 @@ impl Session {
         let ask = self.next_ask;
         self.next_ask += 1;
         let began = now;
-        let flying = Ask { holder, what: what.clone(), rest, began, fed_at: now, bytes: 0, storing: false };
+        let flying = Ask {
+            holder,
+            what: what.clone(),
+            rest,
+            began,
+            answered_at: None,
+            fed_at: now,
+            bytes: 0,
+            storing: false,
+        };
         self.asks.insert(ask, flying);
         out.push(Decision::Ask { ask, holder, what });
     }
 
     pub(super) fn heard(&mut self, ask: AskId, mut holding: Holding, now: Duration) -> bool {
-        let Some(node) = self.asks.get_mut(&ask).map(|ask| {
-            ask.fed_at = now;
-            ask.holder
-        }) else {
-            return false;
-        };
+        let Some(ask) = self.asks.get_mut(&ask) else { return false };
+        ask.fed_at = now;
+        ask.answered_at = Some(now);
+        let (node, waited) = (ask.holder, now.saturating_sub(ask.began));
         for named in std::mem::take(&mut holding.askers) {
-            if !self.holders.contains_key(&named) {
+            let is_new = !self.holders.contains_key(&named) && !self.told.contains(&named);
+            if is_new && self.hints.len() + self.told.len() < NAMES_MAX {
                 self.hints.insert(named);
             }
         }
@@ -68,9 +80,20 @@ impl Session {
             None => true,
             Some(leaves) => leaves.without(self.map.have()).count() > 0,
         };
+        holder.round_trip = Some(holder.round_trip.map_or(waited, |shortest| shortest.min(waited)));
         let before = holder.hear(holding, useful, now);
         self.map.learn(holder.class, &before, &holder.knows);
-        useful
+        before != holder.knows
+    }
+
+    pub(super) fn list_came(&mut self, ask: AskId, now: Duration) -> bool {
+        self.listed = true;
+        self.fed_at = now;
+        if let Some(ask) = self.asks.get_mut(&ask) {
+            ask.storing = false;
+            ask.fed_at = now;
+        }
+        true
     }
 
     pub(super) fn progressed(&mut self, ask: AskId, bytes: u64, now: Duration) -> bool {
@@ -130,9 +153,12 @@ impl Session {
         match end {
             End::Complete => {
                 if let What::Leaves(leaves) = &ask.what {
-                    holder.completed(leaves.end - leaves.start, now.saturating_sub(ask.began));
+                    // The way there and the wait for a turn are no reason to ask for less.
+                    let took = now.saturating_sub(ask.answered_at.unwrap_or(ask.began));
+                    holder.completed(leaves.end - leaves.start, took, &self.map.cut);
                 }
             }
+            End::Elsewhere => holder.away_until = now + ELSEWHERE,
             End::Busy(after) => holder.away_until = now + after.clamp(LACKS / 5, SILENCE),
             End::Missing => match ask.what {
                 // It said that it has these leaves.

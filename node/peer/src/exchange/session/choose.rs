@@ -7,7 +7,7 @@ use std::time::Duration;
 use proto::identity::NodeId;
 
 use super::ask::Ask;
-use super::holder::{Class, Holder, Knows};
+use super::holder::{Class, Holder, Knows, PIPELINE_MAX};
 use super::{ASKS_MAX, Decision, HEDGE, Session, WideArea};
 use crate::exchange::codec::What;
 use crate::exchange::random::mix;
@@ -74,7 +74,7 @@ impl Session {
             (holder.class, Reverse(holder.rate.unwrap_or(u64::MAX)), mix(order ^ node.get()))
         });
         let mut ready: Vec<NodeId> = ready.into_iter().map(|(node, _)| *node).collect();
-        for depth in 1..=4 {
+        for depth in 1..=PIPELINE_MAX {
             ready.retain(|node| {
                 let Some(holder) = self.holders.get(node) else { return false };
                 if flying >= ASKS_MAX || depth > holder.pipeline(&cut) {
@@ -97,7 +97,10 @@ impl Session {
         }
         let fits = |leaf| self.map.is_open(leaf) && holder.has(leaf) && self.may_come_from(holder, leaf);
         let first = self.pick_for_reader(&fits).or_else(|| self.pick_rarest(holder, &fits))?;
-        Some(self.map.run(first, holder.run(&self.map.cut), fits))
+        // What it gave away is asked for alone, not behind what it did not.
+        let given = holder.given.has(first);
+        let alike = |leaf| fits(leaf) && holder.given.has(leaf) == given;
+        Some(self.map.run(first, holder.run(&self.map.cut), alike))
     }
 
     /// The first leaf that a reader waits for.
@@ -110,7 +113,7 @@ impl Session {
         (flying <= self.asks.len() / WINDOW_SHARE).then_some(leaf)
     }
 
-    /// A leaf of the piece that the fewest are known to have, first those that the holder has not given away already.
+    /// A leaf of the piece that the fewest are known to have, one that it gave away counts once more.
     fn pick_rarest(&self, holder: &Holder, fits: &impl Fn(u64) -> bool) -> Option<u64> {
         let cut = self.map.cut;
         let leaves = match &holder.knows {
@@ -118,9 +121,10 @@ impl Session {
             Knows::Some(leaves) => Some(leaves),
             Knows::All => None,
         };
-        self.map.open_in_pieces(leaves).filter(|leaf| fits(*leaf)).min_by_key(|leaf| {
-            let piece = cut.piece_of(*leaf);
-            (self.map.holders(*leaf) + u64::from(holder.given.has(piece)), mix(self.order ^ piece))
+        let fresh = self.map.open_in_pieces(Some(&holder.fresh));
+        fresh.chain(self.map.open_in_pieces(leaves)).filter(|leaf| fits(*leaf)).min_by_key(|leaf| {
+            let known = self.map.holders(*leaf) + u64::from(holder.given.has(*leaf));
+            (known, mix(self.order ^ cut.piece_of(*leaf)))
         })
     }
 

@@ -31,7 +31,7 @@ pub(in crate::exchange) enum Fact {
     /// These nodes may have the blob: the answer to [`Decision::Find`], or news.
     Found(Vec<Found>),
     /// The sink has the proven list.
-    Listed,
+    Listed(AskId),
     /// A reader waits for the first of these leaves, then wants the others in order.
     Reading(u64, Range<u64>),
     /// A reader ended.
@@ -57,6 +57,8 @@ pub(in crate::exchange) enum End {
     Complete,
     /// The holder has not got it.
     Missing,
+    /// The holder is busy, and others were given these leaves.
+    Elsewhere,
     /// The holder is busy for so long.
     Busy(Duration),
     /// No connection, or it broke.

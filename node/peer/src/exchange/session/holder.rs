@@ -75,8 +75,9 @@ pub(super) struct Holder {
     pub(super) class: Class,
     pub(super) state: State,
     pub(super) knows: Knows,
-    /// Pieces that it gave away lately.
+    /// Leaves that it gave away lately, and those that it has besides.
     pub(super) given: Leaves,
+    pub(super) fresh: Leaves,
     /// Asks for leaves that are flying, and others.
     pub(super) asks: usize,
     pub(super) others: usize,
@@ -86,7 +87,9 @@ pub(super) struct Holder {
     pub(super) lacks_until: Duration,
     pub(super) poll_due: Duration,
     poll_every: Duration,
-    /// Leaves in the next ask.
+    /// Shortest time to a header.
+    pub(super) round_trip: Option<Duration>,
+    /// Leaves in the next ask; more than a piece has means more asks.
     run: u64,
     /// Bytes a second, over the last half seconds; `None` before the first.
     pub(super) rate: Option<u64>,
@@ -101,6 +104,10 @@ const EPOCH: Duration = Duration::from_millis(500);
 /// What one ask should take: long enough to be worth a round trip, short enough to adapt.
 const ASK_AIM: Duration = Duration::from_millis(150);
 
+/// Most asks that fly to one holder, and the round trip from which on they may.
+pub(super) const PIPELINE_MAX: usize = 8;
+const LONG_WAY: Duration = Duration::from_millis(20);
+
 /// Failures in a row that a holder may have.
 const STRIKES: u32 = 3;
 
@@ -110,13 +117,15 @@ impl Holder {
             class: found.class,
             state: State::Active,
             knows: if found.presumed == Presumed::Complete { Knows::All } else { Knows::Nothing },
-            given: Leaves::none(cut.pieces()),
+            given: Leaves::none(cut.leaves()),
+            fresh: Leaves::none(cut.leaves()),
             asks: 0,
             others: 0,
             away_until: Duration::ZERO,
             lacks_until: Duration::ZERO,
             poll_due: Duration::ZERO,
             poll_every: POLL_FIRST,
+            round_trip: None,
             run: 1,
             rate: None,
             epoch: (Duration::ZERO, 0),
@@ -147,14 +156,20 @@ impl Holder {
         self.run.min(cut.piece_leaves())
     }
 
-    /// Asks for leaves that may fly at once: a second one hides the round trip, more help only if asks cannot grow.
+    /// Asks for leaves that may fly at once: a second one hides the round trip; more only if asks cannot grow, and
+    /// many only if the way is long.
     pub(super) fn pipeline(&self, cut: &Cut) -> usize {
-        let rest = self.run / cut.piece_leaves();
-        2 + usize::try_from(rest.min(2)).unwrap_or_default()
+        let most = if self.round_trip.is_some_and(|time| time >= LONG_WAY) { PIPELINE_MAX } else { 4 };
+        let grown = usize::try_from(self.run / cut.piece_leaves()).unwrap_or(most);
+        (2 + grown).min(most)
     }
 
     /// Takes what it says of itself; returns what was known before.
     pub(super) fn hear(&mut self, holding: Holding, useful: bool, now: Duration) -> Knows {
+        self.fresh = match &holding.leaves {
+            None => Leaves::all(holding.given.len()).without(&holding.given),
+            Some(leaves) => leaves.without(&holding.given),
+        };
         self.given = holding.given;
         self.poll_every = if useful { POLL_FIRST } else { (self.poll_every * 2).min(POLL_MAX) };
         self.poll_due = now + self.poll_every;
@@ -184,10 +199,10 @@ impl Holder {
         }
     }
 
-    /// An ask for leaves was answered in full after `took`: the next one is sized by that.
-    pub(super) fn completed(&mut self, leaves: u64, took: Duration) {
-        if took < ASK_AIM && leaves >= self.run {
-            self.run = (self.run * 2).min(128);
+    /// The leaves of an ask came within `took`: the next one is sized by that.
+    pub(super) fn completed(&mut self, leaves: u64, took: Duration, cut: &Cut) {
+        if took < ASK_AIM && leaves >= self.run(cut) {
+            self.run = (self.run * 2).min(cut.piece_leaves() * PIPELINE_MAX as u64);
         } else if took > 4 * ASK_AIM {
             self.run = (self.run / 2).max(1);
         }

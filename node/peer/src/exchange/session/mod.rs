@@ -46,7 +46,7 @@ const HEDGE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Bounds of the time between two questions to a holder that has nothing for us yet.
-const POLL_FIRST: Duration = Duration::from_millis(100);
+const POLL_FIRST: Duration = Duration::from_millis(50);
 const POLL_MAX: Duration = Duration::from_secs(1);
 
 /// First pause after a failure of a holder; it doubles.
@@ -64,8 +64,11 @@ const HOLDERS_MAX: usize = 48;
 /// Time between two searches for holders: with few of them, with enough, and with new names at hand.
 const FIND_FEW: Duration = Duration::from_secs(1);
 const FIND_ENOUGH: Duration = Duration::from_secs(5);
-const FIND_HINTED: Duration = Duration::from_millis(250);
+const FIND_HINTED: Duration = Duration::from_millis(50);
 const ENOUGH: usize = 8;
+
+/// Names from holders that are passed on in one fetch.
+const NAMES_MAX: usize = 1024;
 
 /// Names one ask of a session.
 pub(super) type AskId = u64;
@@ -90,7 +93,9 @@ pub(super) struct Session {
     /// A search was begun when nobody was left.
     last_hope: bool,
     found_at: Option<Duration>,
+    /// Names that no search was told yet, and those that one was.
     hints: BTreeSet<NodeId>,
+    told: BTreeSet<NodeId>,
     last_left: Option<Reason>,
     is_over: bool,
 }
@@ -114,6 +119,7 @@ impl Session {
             last_hope: false,
             found_at: None,
             hints: BTreeSet::new(),
+            told: BTreeSet::new(),
             last_left: None,
             is_over: false,
         }
@@ -134,11 +140,7 @@ impl Session {
         }
         let look = match fact {
             Fact::Found(found) => self.found(found, now),
-            Fact::Listed => {
-                self.listed = true;
-                self.fed_at = now;
-                true
-            }
+            Fact::Listed(ask) => self.list_came(ask, now),
             Fact::Reading(reader, leaves) => {
                 self.readers.insert(reader, leaves);
                 true
@@ -239,7 +241,9 @@ impl Session {
         self.finding = true;
         self.last_hope = active == 0;
         self.found_at = Some(now);
-        out.push(Decision::Find(std::mem::take(&mut self.hints).into_iter().collect()));
+        let hints = std::mem::take(&mut self.hints);
+        self.told.extend(&hints);
+        out.push(Decision::Find(hints.into_iter().collect()));
     }
 }
 

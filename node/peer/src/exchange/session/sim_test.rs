@@ -18,7 +18,7 @@ pub(super) type Micros = u64;
 
 const LATENCY: Micros = 500;
 const TICK: Micros = 50_000;
-const ANSWERS: usize = 64;
+const ANSWERS: usize = 16;
 const TURN: Micros = 500_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Sim {
             waiting: VecDeque::new(),
             is_sending: false,
             down_free: 0,
-            given: Leaves::none(self.cut.pieces()),
+            given: Leaves::none(self.cut.leaves()),
             askers: VecDeque::new(),
         });
         self.nodes.len() - 1
@@ -169,9 +169,9 @@ impl Sim {
             Event::Request { from, to, ask, what } => self.requested(from, to, ask, what),
             Event::TurnOver { server, to, ask } => {
                 let waiting = &mut self.nodes[server].waiting;
-                let before = waiting.len();
-                waiting.retain(|answer| (answer.to, answer.ask) != (to, ask));
-                if waiting.len() < before {
+                let found = waiting.iter().position(|answer| (answer.to, answer.ask) == (to, ask));
+                if let Some(answer) = found.and_then(|at| waiting.remove(at)) {
+                    answer.leaves.for_each(|leaf| self.nodes[server].given.remove(leaf));
                     self.end(to, ask, End::Busy(Duration::from_millis(200)));
                 }
             }
@@ -235,16 +235,30 @@ impl Sim {
             || !leaves.clone().all(has)
             || self.nodes[to].behaviour == Behaviour::Boaster && !leaves.is_empty();
         let is_list = matches!(self.nodes[from].flying.get(&ask), Some((_, What::List | What::Whole)));
-        self.plan(LATENCY, Event::Tell { to: from, fact: Fact::Header(ask, holding) });
+        if is_missing || leaves.is_empty() {
+            self.plan(LATENCY, Event::Tell { to: from, fact: Fact::Header(ask, holding) });
+        }
         if is_missing {
             return self.end(from, ask, End::Missing);
         }
         if is_list {
-            self.plan(LATENCY, Event::Tell { to: from, fact: Fact::Listed });
+            self.plan(LATENCY, Event::Tell { to: from, fact: Fact::Listed(ask) });
         }
         if leaves.is_empty() {
             return self.end(from, ask, End::Complete);
         }
+        let contended = self.nodes[to].answering.len() >= ANSWERS && what_is_leaves(&self.nodes[from], ask);
+        let has_fresh = match &self.nodes[to].session {
+            None => !self.nodes[to].given.is_full(),
+            Some(session) => !session.have().without(&self.nodes[to].given).is_empty(),
+        };
+        let given = &mut self.nodes[to].given;
+        if contended && given.has(leaves.start) && has_fresh {
+            let holding = self.holding(to);
+            self.plan(LATENCY, Event::Tell { to: from, fact: Fact::Header(ask, holding) });
+            return self.end(from, ask, End::Elsewhere);
+        }
+        leaves.clone().for_each(|leaf| _ = given.insert(leaf));
         let answer = Answering { to: from, ask, leaves };
         if self.nodes[to].answering.len() < ANSWERS {
             self.begin(to, answer);
@@ -255,10 +269,11 @@ impl Sim {
     }
 
     fn begin(&mut self, server: usize, answer: Answering) {
-        let cut = self.cut;
+        let header = Fact::Header(answer.ask, self.holding(server));
+        self.plan(LATENCY, Event::Tell { to: answer.to, fact: header });
         let node = &mut self.nodes[server];
         for leaf in answer.leaves.clone() {
-            node.given.insert(cut.piece_of(leaf));
+            node.given.insert(leaf);
         }
         node.answering.push_back(answer);
         if !node.is_sending {
@@ -277,7 +292,9 @@ impl Sim {
                 continue;
             }
             if !self.nodes[to].flying.contains_key(&ask) {
+                self.nodes[server].is_sending = true;
                 self.next_turn(server);
+                self.nodes[server].is_sending = false;
                 continue;
             }
             if matches!(self.nodes[server].behaviour, Behaviour::Staller(after) if self.nodes[server].sent >= after)
@@ -316,12 +333,8 @@ impl Sim {
     }
 
     fn next_turn(&mut self, server: usize) {
-        let node = &mut self.nodes[server];
-        if let Some(next) = node.waiting.pop_front() {
-            for leaf in next.leaves.clone() {
-                node.given.insert(self.cut.piece_of(leaf));
-            }
-            node.answering.push_back(next);
+        if let Some(next) = self.nodes[server].waiting.pop_front() {
+            self.begin(server, next);
         }
     }
 
@@ -359,6 +372,9 @@ impl Sim {
                     class: self.nodes[index].class,
                     presumed,
                 };
+                // As a node does: those that asked it are interesting too.
+                let named: BTreeSet<NodeId> =
+                    named.into_iter().chain(self.nodes[node].askers.iter().copied()).collect();
                 let named = named.iter().map(|node| usize::try_from(node.get() - 1).expect("few nodes"));
                 let named = named.filter(|named| *named != node).map(|named| found(named, Presumed::Unknown));
                 let tracked = self.tracked.iter().map(|holder| found(*holder, Presumed::Complete));
