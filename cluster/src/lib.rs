@@ -8,5 +8,9 @@ pub mod metadata;
 mod raft;
 mod storage;
 
-pub use metadata::{Metadata, MetadataConfig, OpenError, ProposeError, ReadError, Status, Unavailable};
+pub use metadata::{
+    Members, MembershipError, Metadata, MetadataConfig, OpenError, Progress, ProposeError, ReadError, Role,
+    Start, Status, Unavailable,
+};
+pub use raft::transport::{MAX_MESSAGE_BYTES, Member, NoPeers, Service, Transport, TransportError};
 pub use storage::{DirectoryError, StateReader, StorageError};

@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use cluster::{DirectoryError, Metadata, OpenError};
+use cluster::{DirectoryError, Metadata, NoPeers, OpenError, Start};
 use cluster_core::state;
 use support::{blob, config, manifest, open, repository};
 use tempfile::TempDir;
@@ -45,7 +45,7 @@ fn copy_of(dir: &Path) -> TempDir {
 
 /// Opens a damaged copy and reads all; what is answered must be right. Returns whether it was refused.
 async fn refused_or_right(dir: &Path, what: &str) -> bool {
-    let metadata = match Metadata::open(config(dir)).await {
+    let metadata = match Metadata::open(config(dir), NoPeers, Start::Found).await {
         Ok(metadata) => metadata,
         Err(error) => {
             assert!(!format!("{error}").is_empty());
@@ -116,7 +116,7 @@ async fn a_missing_file_is_named() {
     for file in ["log.db", "state.db"] {
         let copy = copy_of(dir.path());
         std::fs::remove_file(copy.path().join(file)).unwrap();
-        match Metadata::open(config(copy.path())).await {
+        match Metadata::open(config(copy.path()), NoPeers, Start::Found).await {
             Err(OpenError::Directory(DirectoryError::Missing { path })) => assert!(path.ends_with(file)),
             other => panic!("{other:?}"),
         }
@@ -128,14 +128,14 @@ async fn a_foreign_directory_is_left_alone() {
     let dir = written().await;
     for text in ["shoal-metadata 2\n", "", "\u{0}\u{ff}"] {
         std::fs::write(dir.path().join("FORMAT"), text).unwrap();
-        let refused = Metadata::open(config(dir.path())).await;
+        let refused = Metadata::open(config(dir.path()), NoPeers, Start::Found).await;
         assert!(
             matches!(refused, Err(OpenError::Directory(DirectoryError::WrongFormat { .. }))),
             "{refused:?}"
         );
     }
     let file = dir.path().join("FORMAT");
-    let refused = Metadata::open(config(&file)).await;
+    let refused = Metadata::open(config(&file), NoPeers, Start::Found).await;
     assert!(matches!(refused, Err(OpenError::Directory(DirectoryError::Io { .. }))), "{refused:?}");
 }
 
@@ -173,7 +173,7 @@ async fn a_state_that_is_older_than_the_log_is_refused() {
     drop(metadata);
     std::fs::copy(old.path().join("state.db"), new.path().join("state.db")).unwrap();
     support::until_async("the files are closed", || async {
-        match Metadata::open(config(new.path())).await {
+        match Metadata::open(config(new.path()), NoPeers, Start::Found).await {
             Err(OpenError::Directory(DirectoryError::StateBehindLog { .. })) => true,
             Err(OpenError::Directory(_)) => false,
             other => panic!("{other:?}"),

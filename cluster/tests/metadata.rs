@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use cluster::{Metadata, OpenError};
+use cluster::{Metadata, NoPeers, OpenError, Start};
 use cluster_core::command::{Command, Response};
 use cluster_core::state;
 use support::{blob, config, manifest, node, open, repository, settled};
@@ -176,7 +176,7 @@ async fn a_directory_of_another_node_is_refused() {
     let mut other = config(dir.path());
     other.node = node(2);
     support::until_async("the files are closed", || async {
-        match Metadata::open(other.clone()).await {
+        match Metadata::open(other.clone(), NoPeers, Start::Found).await {
             Err(OpenError::OtherNode { found: 1, .. }) => true,
             Err(OpenError::Directory(_)) => false,
             unexpected => panic!("{unexpected:?}"),

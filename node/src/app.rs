@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use blobs::BlobStore;
-use cluster::{Metadata, MetadataConfig};
+use cluster::{Metadata, MetadataConfig, NoPeers, Start};
 use cluster_core::access::Facts;
 use cluster_core::command::{Command, InitCluster, RegisterNodeKey};
 use cluster_core::record::ClusterRecord;
@@ -67,9 +67,9 @@ async fn serve(config: Config) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let key =
-        if data.first_start() { NodeKey::open_or_make(data.path()) } else { NodeKey::open(data.path()) }?;
-    let metadata = Metadata::open(MetadataConfig::new(data.metadata(), key.node())).await?;
+    let key = NodeKey::open(data.path(), data.first_start())?;
+    let settings = MetadataConfig::new(data.metadata(), key.node());
+    let metadata = Metadata::open(settings, NoPeers, Start::Found).await?;
     // The blobs come after the cluster exists: bytes without metadata are a loss, never a first start.
     let cluster = join(&config, &data, &metadata, &key).await?;
     let blobs = BlobStore::open(&data.blobs(), blobs::Settings::new(key.node())).await?;

@@ -19,8 +19,10 @@ pub enum Action {
     Delete,
     /// List repositories.
     ListCatalog,
-    /// Read the node's metrics and status.
+    /// Read the node's metrics and the cluster's status.
     ReadMetrics,
+    /// Take in, drain and remove nodes.
+    ManageCluster,
 }
 
 /// What it is asked of.

@@ -9,6 +9,7 @@ use proto::identity::NodeId;
 use tempfile::TempDir;
 
 use super::*;
+use crate::NoPeers;
 use crate::raft::EncodedBatch;
 
 fn config(dir: &TempDir) -> MetadataConfig {
@@ -32,13 +33,13 @@ fn chain(error: &dyn Error) -> String {
 #[tokio::test]
 async fn an_entry_of_a_newer_release_stops_the_node_and_is_never_skipped() {
     let dir = TempDir::new().unwrap();
-    let metadata = Metadata::open(config(&dir)).await.unwrap();
+    let metadata = Metadata::open(config(&dir), NoPeers, Start::Found).await.unwrap();
     metadata.propose(renew()).await.unwrap();
     let mut newer = Batch { time_ms: 1, commands: Vec::new() }.encode();
     // The version stands first: field 1, a varint.
-    assert_eq!(newer[..2], [8, 1]);
-    newer[1] = 2;
-    assert!(metadata.inner.raft.client_write(EncodedBatch(newer)).await.is_err());
+    assert_eq!(newer[..2], [8, 2]);
+    newer[1] = 3;
+    assert!(metadata.inner.group.raft.client_write(EncodedBatch(newer)).await.is_err());
     let refused = metadata.propose(renew()).await.unwrap_err();
     assert!(matches!(refused, ProposeError::StorageFailed(_)), "{refused:?}");
     assert!(matches!(metadata.read().await, Err(ReadError::StorageFailed(_))));
@@ -46,20 +47,25 @@ async fn an_entry_of_a_newer_release_stops_the_node_and_is_never_skipped() {
     metadata.shutdown(Duration::from_secs(10)).await;
     drop(metadata);
     let error = loop {
-        match Metadata::open(config(&dir)).await {
+        match Metadata::open(config(&dir), NoPeers, Start::Found).await {
             Err(OpenError::Directory(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
             other => break other.unwrap_err(),
         }
     };
     let text = chain(&error);
-    assert!(text.contains("version 2"), "{text}");
+    assert!(text.contains("version 3"), "{text}");
 }
 
 #[tokio::test]
 async fn a_nearly_full_volume_still_takes_deletes() {
     let dir = TempDir::new().unwrap();
-    let metadata =
-        Metadata::open(MetadataConfig { reserve_bytes: Some(u64::MAX), ..config(&dir) }).await.unwrap();
+    let metadata = Metadata::open(
+        MetadataConfig { reserve_bytes: Some(u64::MAX), ..config(&dir) },
+        NoPeers,
+        Start::Found,
+    )
+    .await
+    .unwrap();
     let key = cluster_core::command::RegisterNodeKey { node: NodeId::new(1).unwrap(), public_key: [0; 32] };
     assert!(matches!(metadata.propose(Command::RegisterNodeKey(key)).await, Err(ProposeError::Full)));
     let registry = proto::identity::RegistryId {

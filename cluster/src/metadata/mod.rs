@@ -1,27 +1,38 @@
-//! The handle to the metadata that the rest of the node holds: propose, read, status.
+//! The handle to the metadata that the rest of the node holds: propose, read, status, members.
 //!
-//! Owns the start and the end of the Raft node and the two tasks beside it: `propose` groups commands into
-//! entries, `read` lets many readers share one confirmation that this node's state is current.
+//! Owns the start and the end of the Raft node and the tasks beside it: `propose` groups commands, `commit`
+//! brings a group into the log or to the leader, `read` lets many readers share one confirmation that this
+//! node's state is current, `answer` serves other nodes, `membership` changes the group.
 
+mod answer;
+mod call;
+mod commit;
+mod leader;
+mod membership;
 mod open;
 mod propose;
 mod read;
+mod space;
 mod status;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_core::command::{Command, Response};
 use cluster_core::state;
-use tokio::sync::Mutex;
+use proto::identity::NodeId;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use self::open::{MetadataConfig, OpenError};
+pub use self::membership::{Members, MembershipError};
+pub use self::open::{MetadataConfig, OpenError, Start};
 pub use self::propose::ProposeError;
 pub use self::read::ReadError;
-pub use self::status::Status;
-use crate::raft::Raft;
+pub use self::status::{Progress, Role, Status};
+use crate::raft;
+use crate::raft::transport::{Member, Service, Transport};
 use crate::storage::{LogStore, StateReader, StateStore};
 
 /// The metadata of the cluster, as this node takes part in it. Clones share it.
@@ -32,14 +43,20 @@ pub struct Metadata {
 
 struct Inner {
     dir: std::path::PathBuf,
-    raft: Raft,
+    group: leader::Group,
     log: LogStore,
     state: StateStore,
+    answers: raft::Answers,
     proposals: propose::Queue,
     reads: read::Queue,
+    changes: membership::Changes,
+    members: watch::Receiver<Members>,
     counters: Arc<status::Counters>,
     stop: CancellationToken,
+    /// End when `stop` says so.
     tasks: Mutex<JoinSet<()>>,
+    /// End when Raft has stopped: without beats and elections it could not hand over.
+    beats: Mutex<JoinSet<()>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -51,7 +68,7 @@ impl std::fmt::Debug for Inner {
 /// Why the metadata cannot be used just now; another try may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// No leader is known, or it is not this node.
+    /// No leader with a quorum is known. A command was surely not taken.
     #[error("no leader")]
     NoLeader,
     /// This node is stopping.
@@ -69,13 +86,31 @@ pub enum Unavailable {
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 impl Metadata {
-    /// Opens the directory, or creates it, and takes part in the group; the first start makes a group of
-    /// one. Returns once commands and current reads are possible and all that was acknowledged is applied.
+    /// Opens the directory, or creates it, and takes part in the group over `transport`, whose server gives
+    /// what arrives to [`Metadata::answer`].
+    ///
+    /// In a group of one it returns once commands and current reads are possible and all that was
+    /// acknowledged is applied. In a larger group it returns at once: what this node has applied can be
+    /// read, the rest comes when a quorum is there.
     ///
     /// # Errors
-    /// The directory cannot be used, or there was no leader within `start_timeout`.
-    pub async fn open(config: MetadataConfig) -> Result<Self, OpenError> {
-        open::open(config).await
+    /// The directory cannot be used, or the group of one had no leader within `start_timeout`.
+    pub async fn open(
+        config: MetadataConfig,
+        transport: impl Transport,
+        start: Start,
+    ) -> Result<Self, OpenError> {
+        open::open(config, transport, start).await
+    }
+
+    /// The reply to a request that came from the member `from`. Always returns a reply, also to bytes that
+    /// make no sense; bounded in memory, and in time by a few seconds except for the end of a snapshot.
+    /// Dropping it is safe; what was asked for may be done.
+    pub async fn answer(&self, service: Service, from: NodeId, request: &[u8]) -> Vec<u8> {
+        match service {
+            Service::Raft => self.inner.answers.answer(&self.inner.group.raft, from, request).await,
+            Service::Metadata => answer::answer(&self.inner, request).await,
+        }
     }
 
     /// Commits one command and applies it; the answer says what became of it.
@@ -86,17 +121,17 @@ impl Metadata {
     /// # Errors
     /// See [`ProposeError`]. A refusal by the state is a [`Response`], not an error.
     pub async fn propose(&self, command: Command) -> Result<Response, ProposeError> {
-        let answer = self.inner.proposals.propose(Some(command)).await?;
+        let committed = self.inner.proposals.propose(Some(command), propose::Source::Here).await?;
         // A command always has an answer of its own; only a tick has none.
-        answer.ok_or(ProposeError::Unavailable(Unavailable::Stopping))
+        committed.response.ok_or(ProposeError::Unavailable(Unavailable::TimedOut))
     }
 
-    /// Moves log time on to this node's clock without changing anything else. Cancel safe.
+    /// Moves log time on to the leader's clock without changing anything else. Cancel safe.
     ///
     /// # Errors
     /// See [`ProposeError`].
     pub async fn tick(&self) -> Result<(), ProposeError> {
-        self.inner.proposals.propose(None).await.map(drop)
+        self.inner.proposals.propose(None, propose::Source::Here).await.map(drop)
     }
 
     /// A view that holds every write acknowledged, by any node, before the call. Cancel safe.
@@ -129,17 +164,53 @@ impl Metadata {
         status::status(&self.inner)
     }
 
-    /// Stops taking part: commands and reads fail from now on, what was acknowledged stays. The files are
-    /// closed when the last clone and the last reader are gone. Not cancel safe.
+    /// The members of the group, as of now and whenever they change: whom to answer.
+    pub fn members(&self) -> watch::Receiver<Members> {
+        self.inner.members.clone()
+    }
+
+    /// Makes `member` follow without a vote, or gives it another address. Returns before it has caught up.
+    /// Only at the leader. Dropping it is safe; the change may come into force.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub async fn add_learner(&self, member: Member) -> Result<(), MembershipError> {
+        self.inner.changes.add_learner(member).await
+    }
+
+    /// Makes exactly these members vote; the others follow without a vote. Only at the leader, which may
+    /// stop leading by it. Dropping it is safe; the change may come into force, and one that is half done is
+    /// completed by the next.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub async fn apply_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), MembershipError> {
+        self.inner.changes.apply_voters(voters).await
+    }
+
+    /// Removes a member, after its vote. Only at the leader; asked to remove itself it hands over and
+    /// answers [`MembershipError::NotLeader`], so that the new leader can be asked. As
+    /// [`Metadata::apply_voters`] when dropped.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub async fn remove_member(&self, node: NodeId) -> Result<(), MembershipError> {
+        self.inner.changes.remove(node).await
+    }
+
+    /// Stops taking part: commands and reads fail from now on, what was acknowledged stays; a leader hands
+    /// over first. The files are closed when the last clone and the last reader are gone. Not cancel safe.
     ///
     /// Returns whether everything stopped within `deadline`; if not, the rest is abandoned, which loses
     /// nothing acknowledged either.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         self.inner.stop.cancel();
         let stopping = async {
-            let mut tasks = self.inner.tasks.lock().await;
-            while tasks.join_next().await.is_some() {}
-            let raft = self.inner.raft.shutdown().await;
+            join(&self.inner.tasks).await;
+            let leader::Group { node, raft, link } = &self.inner.group;
+            raft::hand_over(raft, node.get(), link).await;
+            let raft = raft.shutdown().await;
+            join(&self.inner.beats).await;
             let state = self.inner.state.clone();
             // What is not on disk yet is in the log; this only makes the next start quicker.
             let synced = tokio::task::spawn_blocking(move || state.sync()).await;
@@ -147,6 +218,11 @@ impl Metadata {
         };
         tokio::time::timeout(deadline, stopping).await.unwrap_or(false)
     }
+}
+
+async fn join(tasks: &Mutex<JoinSet<()>>) {
+    let mut tasks = tasks.lock().await;
+    while tasks.join_next().await.is_some() {}
 }
 
 #[cfg(test)]

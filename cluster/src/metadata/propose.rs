@@ -1,23 +1,25 @@
 //! Group commit: commands that wait while an entry is written go into the next one together, so that many
-//! share one sync of the disk.
+//! share one sync of the disk. On a node that does not lead they share one request to the leader.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use cluster_core::command::{Batch, Command, Response};
-use openraft::error::{ClientWriteError, Fatal, RaftError};
+use cluster_core::command::{Command, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::commit;
+use super::leader::Group;
+use super::space::{FreeSpace, adds};
 use super::status::Counters;
 use super::{Cause, Unavailable};
-use crate::raft::{EncodedBatch, Raft};
-use crate::storage::LogStore;
+use crate::storage::{LogStore, Outgoing};
 
 /// Most commands in one entry.
-const MAX_COMMANDS: usize = 256;
+pub(super) const MAX_COMMANDS: usize = 256;
 /// Most bytes of commands in one entry, and in one command: a manifest of 4 MiB can state annotations of
 /// nearly as much, which its command repeats for the listing of referrers.
 const MAX_BYTES: usize = 10 << 20;
@@ -25,16 +27,12 @@ const MAX_BYTES: usize = 10 << 20;
 const WAITING_KIB: u32 = 64 << 10;
 /// One entry is applied while the next one is synced.
 const WRITES_AT_ONCE: usize = 2;
-/// How long a command may wait for room and for its answer, each.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a command may wait, in all: without a quorum writers are refused within 2 s.
+const PATIENCE: Duration = Duration::from_millis(1900);
 /// The log is cut when it has more than this.
 const LOG_BYTES: u64 = 64 << 20;
-/// Most bytes that are kept free by default.
-const MAX_RESERVE: u64 = 32 << 20;
-/// How often free space is asked for.
-const SPACE_CHECK: Duration = Duration::from_secs(1);
-/// 2020-01-01: a clock before it was never set.
-const EARLIEST_MS: u64 = 1_577_836_800_000;
+/// The log is cut even behind a snapshot that is being sent when it has more than this.
+const MAX_LOG_BYTES: u64 = 4 * LOG_BYTES;
 
 /// Why a command was not committed, or not for sure.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -51,20 +49,48 @@ pub enum ProposeError {
     /// The volume of the metadata is nearly full; deleting is still possible.
     #[error("the volume of the metadata is nearly full")]
     Full,
-    /// This node's clock was never set.
-    #[error("the clock of this node is before 2020")]
+    /// The clock of the node that leads was never set.
+    #[error("the clock of the leader is before 2020")]
     ClockInvalid,
 }
 
-type Answer = Result<Option<Response>, ProposeError>;
+/// What became of a command.
+#[derive(Clone, Debug)]
+pub(super) struct Committed {
+    /// Of the entry.
+    pub(super) index: u64,
+    /// `None` for a tick.
+    pub(super) response: Option<Response>,
+}
 
-struct Proposal {
+pub(super) type Answer = Result<Committed, ProposeError>;
+
+/// Who wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// This node.
+    Here,
+    /// Another node, which took this one for the leader: never passed on.
+    Peer,
+}
+
+#[derive(Debug)]
+pub(super) struct Proposal {
     /// `None` only moves log time on.
-    command: Option<Command>,
+    pub(super) command: Option<Command>,
     size: usize,
+    pub(super) source: Source,
+    pub(super) deadline: Instant,
     answer: oneshot::Sender<Answer>,
     /// Held until the answer.
-    room: OwnedSemaphorePermit,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Proposal {
+    /// The caller may have gone, which is its right.
+    pub(super) fn answer(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
 }
 
 /// Where commands wait.
@@ -76,20 +102,24 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Cancel safe; what was queued may take effect.
-    pub(super) async fn propose(&self, command: Option<Command>) -> Answer {
+    pub(super) async fn propose(&self, command: Option<Command>, source: Source) -> Answer {
         let unavailable = |reason| ProposeError::Unavailable(reason);
+        let deadline = Instant::now() + PATIENCE;
         let size = command.as_ref().map_or(0, Command::encoded_len);
         if size > MAX_BYTES {
             return Err(ProposeError::TooLarge);
         }
         let kib = u32::try_from(size >> 10).unwrap_or(u32::MAX).saturating_add(1);
-        let room = tokio::time::timeout(PATIENCE, Arc::clone(&self.room).acquire_many_owned(kib)).await;
-        let room = room.map_err(|_| unavailable(Unavailable::Overloaded))?;
-        let room = room.map_err(|_| unavailable(Unavailable::Stopping))?;
         let (answer, answered) = oneshot::channel();
-        let proposal = Proposal { command, size, answer, room };
-        self.proposals.send(proposal).await.map_err(|_| unavailable(Unavailable::Stopping))?;
-        match tokio::time::timeout(PATIENCE, answered).await {
+        let queued = async {
+            let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
+            let _room = room.map_err(|_| unavailable(Unavailable::Stopping))?;
+            let proposal = Proposal { command, size, source, deadline, answer, _room };
+            self.proposals.send(proposal).await.map_err(|_| unavailable(Unavailable::Stopping))
+        };
+        let queued = tokio::time::timeout_at(deadline, queued).await;
+        queued.map_err(|_| unavailable(Unavailable::Overloaded))??;
+        match tokio::time::timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(unavailable(Unavailable::Stopping)),
             Err(_) => Err(unavailable(Unavailable::TimedOut)),
@@ -99,38 +129,42 @@ impl Queue {
 
 /// The one task that writes entries.
 pub(super) struct Batcher {
-    raft: Raft,
-    log: LogStore,
-    space: FreeSpace,
-    counters: Arc<Counters>,
+    pub(super) group: Group,
+    pub(super) log: LogStore,
+    pub(super) outgoing: Outgoing,
+    pub(super) space: FreeSpace,
+    pub(super) counters: Arc<Counters>,
     /// Taken from the queue, but too large for the entry before.
     postponed: Option<Proposal>,
 }
 
 impl Batcher {
     pub(super) fn new(
-        raft: Raft,
+        group: Group,
         log: LogStore,
+        outgoing: Outgoing,
         dir: PathBuf,
         reserve_bytes: Option<u64>,
         counters: &Arc<Counters>,
     ) -> Self {
-        let space = FreeSpace { dir, reserve_bytes, checked: None, is_low: false };
-        Self { raft, log, space, counters: Arc::clone(counters), postponed: None }
+        let space = FreeSpace::new(dir, reserve_bytes);
+        Self { group, log, outgoing, space, counters: Arc::clone(counters), postponed: None }
     }
 
-    /// Runs until `stop`.
+    /// Runs until `stop`; what is being written then is written to its end.
     pub(super) fn start(mut self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Queue {
         let (sender, mut waiting) = mpsc::channel(MAX_COMMANDS);
         let stop = stop.clone();
         tasks.spawn(async move {
-            let _ = stop.run_until_cancelled(self.run(&mut waiting)).await;
+            let mut writes = JoinSet::new();
+            let _ = stop.run_until_cancelled(self.run(&mut waiting, &mut writes)).await;
+            drop(waiting);
+            while writes.join_next().await.is_some() {}
         });
         Queue { proposals: sender, room: Arc::new(Semaphore::new(WAITING_KIB as usize)) }
     }
 
-    async fn run(&mut self, waiting: &mut mpsc::Receiver<Proposal>) {
-        let mut writes = JoinSet::new();
+    async fn run(&mut self, waiting: &mut mpsc::Receiver<Proposal>, writes: &mut JoinSet<()>) {
         loop {
             let first = match self.postponed.take() {
                 Some(postponed) => postponed,
@@ -139,13 +173,17 @@ impl Batcher {
                     None => return,
                 },
             };
-            // Dropping the set at the end stops the writes; they may still take effect.
             if writes.len() == WRITES_AT_ONCE {
+                // The next entry must not be lost if this stops while it waits.
+                self.postponed = Some(first);
                 writes.join_next().await;
+                continue;
             }
             let group = self.gather(first, waiting);
-            if let Some(write) = self.write(group) {
-                writes.spawn(write);
+            let group = self.admit(group);
+            if !group.is_empty() {
+                self.counters.count(group.len());
+                writes.spawn(commit::commit(self.group.clone(), group));
             }
             self.cut_log().await;
         }
@@ -167,56 +205,35 @@ impl Batcher {
         group
     }
 
-    /// The write of one entry, which then answers all of its group; `None` if all were refused.
-    fn write(&mut self, group: Vec<Proposal>) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let Some(time_ms) = clock_ms() else {
-            group.into_iter().for_each(|proposal| reply(proposal.answer, Err(ProposeError::ClockInvalid)));
-            return None;
-        };
+    /// Leaves out what nobody waits for any more and what there is no room for.
+    fn admit(&mut self, group: Vec<Proposal>) -> Vec<Proposal> {
         let is_low = self.space.is_low();
-        let mut commands = Vec::with_capacity(group.len());
-        let mut answers = Vec::with_capacity(group.len());
-        for Proposal { command, answer, room, .. } in group {
-            if is_low && command.as_ref().is_some_and(adds) {
-                reply(answer, Err(ProposeError::Full));
-                continue;
+        let mut admitted = Vec::with_capacity(group.len());
+        for proposal in group {
+            if is_low && proposal.command.as_ref().is_some_and(adds) {
+                proposal.answer(Err(ProposeError::Full));
+            } else if !proposal.answer.is_closed() {
+                admitted.push(proposal);
             }
-            answers.push((command.is_some(), answer, room));
-            commands.extend(command);
         }
-        if answers.is_empty() {
-            return None;
-        }
-        self.counters.count(commands.len());
-        let raft = self.raft.clone();
-        Some(async move {
-            let batch = EncodedBatch(Batch { time_ms, commands }.encode());
-            match raft.client_write(batch).await {
-                Ok(written) => {
-                    let mut responses = written.data.into_iter();
-                    for (has_response, answer, _room) in answers {
-                        reply(answer, Ok(if has_response { responses.next() } else { None }));
-                    }
-                }
-                Err(error) => {
-                    let error = failure(error);
-                    answers.into_iter().for_each(|(_, answer, _room)| reply(answer, Err(error.clone())));
-                }
-            }
-        })
+        admitted
     }
 
     /// Bounds the log by bytes; its settings bound it by entries. Whoever needs what is cut gets a snapshot.
     async fn cut_log(&self) {
-        if self.log.bytes() <= LOG_BYTES {
+        let bytes = self.log.bytes();
+        if bytes <= LOG_BYTES {
             return;
         }
+        if bytes > MAX_LOG_BYTES {
+            self.outgoing.forget();
+        }
         let (snapshot, purged) = {
-            let metrics = self.raft.metrics();
+            let metrics = self.group.raft.metrics();
             let metrics = metrics.borrow();
             (metrics.snapshot, metrics.purged)
         };
-        let trigger = self.raft.trigger();
+        let trigger = self.group.raft.trigger();
         let asked = match snapshot {
             Some(snapshot) if purged < Some(snapshot) => trigger.purge_log(snapshot.index).await,
             _ => trigger.snapshot().await,
@@ -224,62 +241,5 @@ impl Batcher {
         if let Err(error) = asked {
             tracing::warn!(error = %error, "the log could not be cut");
         }
-    }
-}
-
-/// The caller may have gone, which is its right.
-fn reply(answer: oneshot::Sender<Answer>, with: Answer) {
-    let _ = answer.send(with);
-}
-
-/// Whether a command can make the state larger.
-fn adds(command: &Command) -> bool {
-    !matches!(
-        command,
-        Command::DeleteManifest { .. }
-            | Command::DeleteTag { .. }
-            | Command::UnlinkBlob { .. }
-            | Command::DropBlob { .. }
-            | Command::RenewLease { .. }
-    )
-}
-
-/// Milliseconds since 1970; `None` if that cannot be right.
-fn clock_ms() -> Option<u64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_millis()).ok().filter(|now| *now >= EARLIEST_MS)
-}
-
-fn failure<M>(error: RaftError<u64, ClientWriteError<u64, M>>) -> ProposeError
-where
-    M: openraft::Node,
-{
-    match error {
-        RaftError::APIError(_) => ProposeError::Unavailable(Unavailable::NoLeader),
-        RaftError::Fatal(Fatal::Stopped) => ProposeError::Unavailable(Unavailable::Stopping),
-        RaftError::Fatal(fatal) => ProposeError::StorageFailed(Arc::new(fatal)),
-    }
-}
-
-/// Whether the volume is nearly full.
-struct FreeSpace {
-    dir: PathBuf,
-    reserve_bytes: Option<u64>,
-    checked: Option<Instant>,
-    is_low: bool,
-}
-
-impl FreeSpace {
-    fn is_low(&mut self) -> bool {
-        if self.checked.is_none_or(|checked| checked.elapsed() >= SPACE_CHECK) {
-            self.checked = Some(Instant::now());
-            // If it cannot be asked for, the write itself will tell.
-            self.is_low = rustix::fs::statvfs(&self.dir).is_ok_and(|volume| {
-                let usual = (volume.f_blocks.saturating_mul(volume.f_frsize) / 40).min(MAX_RESERVE);
-                let free = volume.f_bavail.saturating_mul(volume.f_frsize);
-                free < self.reserve_bytes.unwrap_or(usual)
-            });
-        }
-        self.is_low
     }
 }

@@ -3,17 +3,60 @@
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use openraft::ServerState;
+
 use super::Inner;
+use super::leader::Leader;
+
+/// What this node is to the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Takes commands.
+    Leader,
+    /// Votes.
+    Follower,
+    /// Stands for election.
+    Candidate,
+    /// Follows without a vote, or waits to be added.
+    Learner,
+    /// Has stopped, or its storage failed.
+    Stopped,
+}
+
+/// How far another node is, as its leader knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The node's id.
+    pub node: u64,
+    /// Index of the last entry that it surely holds; `None`: not known yet.
+    pub matching_index: Option<u64>,
+    /// Entries that it lacks.
+    pub lag: u64,
+}
 
 /// A moment of the metadata on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Whether Raft runs, its storage never failed, and a leader is known.
+    /// Whether Raft runs, its storage never failed, and there is a leader; if it is this node, with a quorum.
     pub ready: bool,
+    /// This node's id.
+    pub node: u64,
+    /// What this node is.
+    pub role: Role,
     /// The leader's node id, if known.
     pub leader: Option<u64>,
     /// Raft term.
     pub term: u64,
+    /// Who votes; during a change those of before and after.
+    pub voters: Vec<u64>,
+    /// Who follows without a vote.
+    pub learners: Vec<u64>,
+    /// How many voters must agree.
+    pub quorum: u64,
+    /// Milliseconds since a quorum was heard of; only at the leader.
+    pub quorum_silence_ms: Option<u64>,
+    /// Of all other members; empty unless this node leads.
+    pub followers: Vec<Progress>,
     /// Index of the last entry in this node's log.
     pub last_log_index: u64,
     /// Index of the last entry that this node has applied.
@@ -26,9 +69,9 @@ pub struct Status {
     pub log_bytes: u64,
     /// Bytes that the metadata files take on disk.
     pub disk_bytes: u64,
-    /// Entries that this node has proposed since it started.
+    /// Groups of commands that this node has proposed since it started, to itself or to the leader.
     pub entries_proposed: u64,
-    /// Commands in these entries.
+    /// Commands in these groups.
     pub commands_proposed: u64,
 }
 
@@ -40,7 +83,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// One entry with `commands` commands.
+    /// One group of `commands` commands.
     pub(super) fn count(&self, commands: usize) {
         self.entries.fetch_add(1, Ordering::Relaxed);
         self.commands.fetch_add(commands as u64, Ordering::Relaxed);
@@ -48,15 +91,34 @@ impl Counters {
 }
 
 pub(super) fn status(inner: &Inner) -> Status {
-    let metrics = inner.raft.metrics().borrow().clone();
+    let metrics = inner.group.raft.metrics().borrow().clone();
     let index = |log_id: Option<openraft::LogId<u64>>| log_id.map_or(0, |log_id| log_id.index);
+    let last_log_index = metrics.last_log_index.unwrap_or(0);
+    let progress = |(node, matching): (&u64, &Option<openraft::LogId<u64>>)| {
+        let matching_index = matching.map(|log_id| log_id.index);
+        Progress { node: *node, matching_index, lag: last_log_index.saturating_sub(index(*matching)) }
+    };
+    let others = metrics.replication.iter().flatten().filter(|(node, _)| **node != metrics.id);
+    let membership = metrics.membership_config.membership();
+    let smallest = membership.get_joint_config().iter().map(|config| config.len() / 2 + 1).max();
     Status {
-        ready: metrics.running_state.is_ok()
-            && metrics.current_leader.is_some()
-            && !inner.stop.is_cancelled(),
+        ready: inner.group.leader() != Leader::Unknown && !inner.stop.is_cancelled(),
+        node: metrics.id,
+        role: match (&metrics.running_state, metrics.state) {
+            (Err(_), _) | (_, ServerState::Shutdown) => Role::Stopped,
+            (_, ServerState::Leader) => Role::Leader,
+            (_, ServerState::Follower) => Role::Follower,
+            (_, ServerState::Candidate) => Role::Candidate,
+            (_, ServerState::Learner) => Role::Learner,
+        },
         leader: metrics.current_leader,
         term: metrics.current_term,
-        last_log_index: metrics.last_log_index.unwrap_or(0),
+        voters: membership.voter_ids().collect(),
+        learners: membership.learner_ids().collect(),
+        quorum: smallest.unwrap_or(0) as u64,
+        quorum_silence_ms: metrics.millis_since_quorum_ack,
+        followers: others.map(progress).collect(),
+        last_log_index,
         applied_index: index(metrics.last_applied),
         snapshot_index: index(metrics.snapshot),
         purged_index: index(metrics.purged),

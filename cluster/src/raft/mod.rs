@@ -1,15 +1,26 @@
-//! The Raft group: its types, its settings, its start.
+//! The Raft group: its types, its settings, its traffic.
 //!
-//! Owns what openraft is told. A group of one for now: the network of [`network`] reaches nobody.
+//! Owns what openraft is told and what it says to others: [`network`] sends, [`answer`] receives,
+//! [`election`] decides when to stand. How bytes travel is behind [`transport`].
 
+mod answer;
+mod election;
+mod incoming;
+mod message;
 mod network;
+mod outgoing;
+pub(crate) mod transport;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster_core::command::Response;
 use openraft::{BasicNode, SnapshotPolicy};
 
-pub(crate) use self::network::NoPeers;
+pub(crate) use self::answer::Answers;
+pub(crate) use self::election::{Elections, HandOver, hand_over};
+pub(crate) use self::incoming::Incoming;
+pub(crate) use self::network::Network;
 use crate::storage::StateSnapshot;
 
 openraft::declare_raft_types!(
@@ -36,20 +47,37 @@ impl std::fmt::Debug for EncodedBatch {
     }
 }
 
-/// Entries after which the state is made durable and older entries may go.
-const ENTRIES_PER_SNAPSHOT: u64 = 1_000;
-/// Entries kept behind a snapshot, for followers that are a little late.
-const ENTRIES_KEPT: u64 = 500;
+/// How often a leader says that it is there.
+pub(crate) const BEAT: Duration = Duration::from_millis(100);
+/// Who heard of a leader within this time votes for nobody else. Six beats: a busy machine or a slow disk
+/// may swallow some; and a new leader must be there well within 2 s.
+pub(crate) const LEASE: Duration = Duration::from_millis(600);
+/// How long a request of Raft may take: a round trip between continents, and a sync of a slow disk.
+const REQUEST: Duration = Duration::from_millis(500);
+
+/// How many entries are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogLimits {
+    /// After which the state is made durable and older entries may go.
+    pub(crate) entries_per_snapshot: u64,
+    /// Behind that, for followers that are a little late.
+    pub(crate) entries_kept: u64,
+}
 
 /// The settings of the group.
-pub(crate) fn config() -> Arc<openraft::Config> {
+pub(crate) fn config(limits: LogLimits) -> Arc<openraft::Config> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Arc::new(openraft::Config {
         cluster_name: "shoal".to_owned(),
-        heartbeat_interval: 150,
-        election_timeout_min: 500,
-        election_timeout_max: 900,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(ENTRIES_PER_SNAPSHOT),
-        max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        // To openraft this is also how long a request may take; the beats come from `election`.
+        heartbeat_interval: millis(REQUEST),
+        // Only the larger one matters, as the lease: `election` decides when to stand.
+        election_timeout_min: millis(LEASE) - 1,
+        election_timeout_max: millis(LEASE),
+        enable_elect: false,
+        enable_heartbeat: false,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(limits.entries_per_snapshot),
+        max_in_snapshot_log_to_keep: limits.entries_kept,
         purge_batch_size: 256,
         max_payload_entries: 64,
         ..openraft::Config::default()

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::engine::Engine;
+use super::transfer::Installing;
 use super::{LogStore, StateStore, StorageError};
 
 const FORMAT: &str = "shoal-metadata 1\n";
@@ -94,9 +95,10 @@ impl Directory {
         // Only half-received snapshots are in it; if that fails, so does the next line or nothing.
         let _ = fs::remove_dir_all(&snapshots);
         fs::create_dir_all(&snapshots).map_err(failed(&snapshots))?;
+        let installing = Installing::new();
         let stores = Self {
-            log: LogStore::open(log, Arc::clone(&state))?,
-            state: StateStore::open(state, snapshots)?,
+            log: LogStore::open(log, Arc::clone(&state), installing.clone())?,
+            state: StateStore::open(state, snapshots, installing)?,
         };
         if stores.state.applied_index() < stores.log.purged_index() {
             return Err(DirectoryError::StateBehindLog { path: state_path });

@@ -16,7 +16,7 @@ use crate::raft::{EncodedBatch, TypeConfig};
 const VERSION: u8 = 1;
 
 /// A value of Raft with a stored form.
-pub(super) trait Stored: Sized {
+pub(crate) trait Stored: Sized {
     type Wire: Message + Default;
 
     fn to_wire(&self) -> Self::Wire;

@@ -1,10 +1,9 @@
 //! The Raft log and vote of this node.
 //!
-//! Keys: `e` and the index, 8 bytes big endian: an entry; `v` the vote; `p` the last purged log id; `n` the
-//! node that the log belongs to. Which entries there are and how large is also kept in memory, read at start
+//! Keys: `e` and the index, 8 bytes big endian: an entry; `v` the vote; `p` the last purged log id; `c` a
+//! log id that is surely committed, written along with later entries; `n` the node that the log belongs to. Which entries there are and how large is also kept in memory, read at start
 //! together with every entry, so that a damaged or incomplete log is refused before anything is answered.
 
-use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::path::PathBuf;
@@ -20,11 +19,15 @@ use proto::identity::NodeId;
 
 use super::encoding::Stored;
 use super::engine::{Durability, Engine, Reader};
+use super::span::Span;
+use super::state::applied_index;
+use super::transfer::Installing;
 use super::{StorageError, blocking};
 use crate::raft::TypeConfig;
 
 const VOTE: &[u8] = b"v";
 const PURGED: &[u8] = b"p";
+const COMMITTED: &[u8] = b"c";
 const NODE: &[u8] = b"n";
 const ENTRIES_END: &[u8] = b"f";
 /// Most bytes of entries in one message to a follower, unless the first alone is larger.
@@ -36,44 +39,21 @@ pub(crate) struct LogStore {
     log: Arc<Engine>,
     /// Made durable before entries are purged that it has applied.
     state: Arc<Engine>,
+    installing: Installing,
     span: Arc<Mutex<Span>>,
-}
-
-/// Which entries there are.
-#[derive(Debug, Default)]
-struct Span {
-    purged: Option<LogId<u64>>,
-    last: Option<LogId<u64>>,
-    /// Index of the first entry, if there is one.
-    first: u64,
-    /// Stored size of each entry from `first` on, bytes.
-    sizes: VecDeque<u64>,
-    /// Their sum.
-    bytes: u64,
-}
-
-impl Span {
-    fn push(&mut self, log_id: LogId<u64>, size: u64) {
-        if self.sizes.is_empty() {
-            self.first = log_id.index;
-        }
-        self.sizes.push_back(size);
-        self.bytes += size;
-        self.last = Some(log_id);
-    }
-
-    /// One past the last entry.
-    fn end(&self) -> u64 {
-        self.first + self.sizes.len() as u64
-    }
 }
 
 impl LogStore {
     /// Reads the whole log. `state` is the engine that holds what was applied.
-    pub(super) fn open(log: Engine, state: Arc<Engine>) -> Result<Self, StorageError> {
+    pub(super) fn open(
+        log: Engine,
+        state: Arc<Engine>,
+        installing: Installing,
+    ) -> Result<Self, StorageError> {
         let reader = log.reader()?;
         let purged = read::<LogId<u64>>(&reader, PURGED)?;
-        let mut span = Span { purged, last: purged, ..Span::default() };
+        let committed = read::<LogId<u64>>(&reader, COMMITTED)?;
+        let mut span = Span { purged, last: purged, committed, ..Span::default() };
         let mut failure = None;
         reader.scan(&entry_key(0), ENTRIES_END, &mut |key, value| {
             let checked = Entry::<TypeConfig>::decode(reader.path(), key, value).and_then(|entry| {
@@ -95,7 +75,7 @@ impl LogStore {
         })?;
         match failure {
             Some(error) => Err(error),
-            None => Ok(Self { log: Arc::new(log), state, span: Arc::new(Mutex::new(span)) }),
+            None => Ok(Self { log: Arc::new(log), state, installing, span: Arc::new(Mutex::new(span)) }),
         }
     }
 
@@ -112,6 +92,20 @@ impl LogStore {
     /// Makes the log `node`'s. Blocks until that is on disk.
     pub(crate) fn set_owner(&self, node: NodeId) -> Result<(), StorageError> {
         self.log.write([(NODE.to_vec(), Some(node.get().to_be_bytes().to_vec()))], Durability::Now)
+    }
+
+    /// Gives up the leadership that `node` had when it stopped, so that it has to be elected anew. openraft
+    /// would go on as leader of the same term, with reads that do not wait for entries which were acknowledged
+    /// before the stop and whose commit it does not know of yet (0.9.25, `Engine::startup`). Safe: the term
+    /// stays, nothing is written under it any more, and an election raises it. Blocks.
+    pub(crate) fn step_down(&self, node: NodeId) -> Result<(), StorageError> {
+        match read::<Vote<u64>>(&self.log.reader()?, VOTE)? {
+            Some(vote) if vote.committed && vote.leader_id.node_id == node.get() => {
+                let vote = Vote { committed: false, ..vote };
+                self.log.write([(VOTE.to_vec(), Some(vote.encode()))], Durability::Now)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Bytes of all entries that are there.
@@ -197,6 +191,16 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         vote.map_err(|error| StorageIOError::read_vote(&error).into())
     }
 
+    /// Costs no sync of its own: it is written with the next entries, so what is read may be a little older.
+    async fn save_committed(&mut self, committed: Option<LogId<u64>>) -> Result<(), RaftStorageError<u64>> {
+        self.span().committed = committed;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId<u64>>, RaftStorageError<u64>> {
+        Ok(self.span().committed)
+    }
+
     async fn append<I>(
         &mut self,
         entries: I,
@@ -210,9 +214,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let entries: Vec<_> = entries.into_iter().map(encoded).collect();
         let added: Vec<_> = entries.iter().map(|(log_id, value)| (*log_id, value.len() as u64)).collect();
         let log = Arc::clone(&self.log);
+        let committed = self.span().committed.map(|log_id| (COMMITTED.to_vec(), Some(log_id.encode())));
         let write = move || {
             let changes = entries.into_iter().map(|(log_id, value)| (entry_key(log_id.index), Some(value)));
-            log.write(changes, Durability::Now)
+            log.write(changes.chain(committed), Durability::Now)
         };
         blocking(self.path(), write).await.map_err(|error| StorageIOError::write_logs(&error))?;
         {
@@ -246,6 +251,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn purge(&mut self, log_id: LogId<u64>) -> Result<(), RaftStorageError<u64>> {
         let (log, state) = (Arc::clone(&self.log), Arc::clone(&self.state));
+        let settled = self.installing.settled(log_id.index, || applied_index(&self.state)).await;
+        settled.map_err(|error| StorageIOError::write_logs(&error))?;
         let purge = move || {
             state.write([], Durability::Now)?;
             let purged = (PURGED.to_vec(), log_id.encode());

@@ -6,7 +6,7 @@
 //! FORMAT       "shoal-metadata 1": refuses a directory of another kind or release
 //! log.db       the Raft log and vote; every write is on disk before it counts
 //! state.db     the replicated state; behind the log by some entries after a crash, which are applied again
-//! snapshot/    a state on its way from another node; emptied at start
+//! snapshot/    a state on its way from or to another node; emptied at start
 //! ```
 //!
 //! The log and the state are two files since they want opposite things: the log small synchronous writes,
@@ -15,22 +15,26 @@
 //! nothing is retried after a failed write or sync, and nothing unreadable is taken for absent.
 
 mod directory;
-mod encoding;
+pub(crate) mod encoding;
 mod engine;
 mod log;
 mod snapshot;
+mod span;
 mod state;
 #[cfg(test)]
 mod suite_test;
+mod transfer;
 
 use std::path::PathBuf;
 
 pub(crate) use self::directory::Directory;
 pub use self::directory::DirectoryError;
+pub(crate) use self::encoding::Stored;
 pub use self::engine::Reader as StateReader;
 pub(crate) use self::log::LogStore;
-pub(crate) use self::snapshot::StateSnapshot;
+pub(crate) use self::snapshot::{SnapshotFile, StateSnapshot};
 pub(crate) use self::state::StateStore;
+pub(crate) use self::transfer::Outgoing;
 
 /// The metadata on this node's disk cannot be used. Always fatal for the node.
 #[derive(Debug, thiserror::Error)]

@@ -12,14 +12,18 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cluster_core::view::View;
+use openraft::{BasicNode, SnapshotMeta, StoredMembership};
 
 use super::StorageError;
+use super::encoding::Stored;
 use super::engine::Reader;
-use super::state::APPLIED;
+use super::state::{APPLIED, MEMBERSHIP};
 
 const HEAD: &[u8] = b"shoal-state 1\n";
 const END: u32 = u32::MAX;
@@ -37,12 +41,16 @@ pub(crate) enum StateSnapshot {
     View(Reader),
     /// From another node.
     Received(SnapshotFile),
+    /// Of this node, being sent.
+    Sending(Arc<SnapshotFile>),
+    /// No content: for a snapshot that is surely not newer than what is there.
+    Nothing,
 }
 
 /// A stream of bytes in a file that has no name any more and goes with the last handle.
 #[derive(Debug)]
 pub(crate) struct SnapshotFile {
-    file: File,
+    pub(super) file: File,
     /// What its name was, for errors.
     path: PathBuf,
 }
@@ -58,6 +66,7 @@ impl StateSnapshot {
         let reader = match self {
             Self::Received(file) => return Ok(file),
             Self::View(reader) => reader,
+            Self::Sending(_) | Self::Nothing => return Err(StorageError::SnapshotDamaged),
         };
         let file = SnapshotFile::create(dir)?;
         write_state(&reader, &file.file).map_err(|error| match error {
@@ -125,7 +134,7 @@ impl<W: Write> HashingWriter<W> {
 }
 
 impl SnapshotFile {
-    fn create(dir: &Path) -> Result<Self, StorageError> {
+    pub(super) fn create(dir: &Path) -> Result<Self, StorageError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let path = dir.join(format!("{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         let open = || {
@@ -143,16 +152,49 @@ impl SnapshotFile {
         StorageError::Snapshot { path: self.path.clone(), source }
     }
 
-    /// Reads all of it: it must be whole and stand at the position `applied`.
-    pub(super) fn verify(&mut self, applied: Option<&[u8]>) -> Result<(), StorageError> {
-        let mut stands_at = None;
-        for pair in self.pairs()? {
-            let (key, value) = pair?;
-            if key == APPLIED {
-                stands_at = Some(value);
+    /// Its length, bytes.
+    pub(crate) fn size(&self) -> Result<u64, StorageError> {
+        Ok(self.file.metadata().map_err(|source| self.failed(source))?.len())
+    }
+
+    /// Up to `length` bytes from `offset` on; fewer only at the end. Blocks.
+    pub(crate) fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, StorageError> {
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match self.file.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.failed(source)),
             }
         }
-        if stands_at.as_deref() == applied { Ok(()) } else { Err(StorageError::SnapshotDamaged) }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    /// Writes `data` at `offset`. Blocks.
+    pub(crate) fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), StorageError> {
+        self.file.write_all_at(data, offset).map_err(|source| self.failed(source))
+    }
+
+    /// Reads all of it: it must be whole and stand at the position and membership that `meta` states. Blocks.
+    pub(crate) fn verify(&mut self, meta: &SnapshotMeta<u64, BasicNode>) -> Result<(), StorageError> {
+        let mut stands_at = None;
+        let mut membership = None;
+        for pair in self.pairs()? {
+            let (key, value) = pair?;
+            match key.as_slice() {
+                APPLIED => stands_at = Some(value),
+                MEMBERSHIP => membership = Some(value),
+                _ => {}
+            }
+        }
+        let stated = meta.last_log_id.map(|log_id| log_id.encode());
+        let stated_membership = meta.last_membership.encode();
+        let has_none = meta.last_membership == StoredMembership::default();
+        let fits = stands_at == stated && membership.map_or(has_none, |found| found == stated_membership);
+        if fits { Ok(()) } else { Err(StorageError::SnapshotDamaged) }
     }
 
     /// Its pairs from the start. An error ends them; only their regular end shows that they are right.

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::super::encoding::Stored;
 use super::super::engine::{Durability, Engine};
 use super::super::state::StateStore;
+use super::super::transfer::Installing;
 use super::*;
 
 fn log_id(index: u64) -> LogId<u64> {
@@ -24,7 +25,7 @@ fn store(dir: &TempDir, index: u64, pairs: &[(&str, &str)]) -> StateStore {
     let position = (APPLIED.to_vec(), Some(log_id(index).encode()));
     let pairs = pairs.iter().map(|(key, value)| (key.as_bytes().to_vec(), Some(value.as_bytes().to_vec())));
     engine.write(pairs.chain([position]), Durability::Now).unwrap();
-    StateStore::open(Arc::new(engine), dir.path().to_owned()).unwrap()
+    StateStore::open(Arc::new(engine), dir.path().to_owned(), Installing::new()).unwrap()
 }
 
 fn all(store: &StateStore) -> Vec<(Vec<u8>, Vec<u8>)> {

@@ -18,12 +18,13 @@ use openraft::{
 
 use super::encoding::Stored;
 use super::engine::{Durability, Engine, Reader};
-use super::snapshot::StateSnapshot;
+use super::snapshot::{SnapshotFile, StateSnapshot};
+use super::transfer::{Installing, Outgoing};
 use super::{StorageError, blocking};
 use crate::raft::TypeConfig;
 
 pub(super) const APPLIED: &[u8] = b"\0applied";
-const MEMBERSHIP: &[u8] = b"\0membership";
+pub(super) const MEMBERSHIP: &[u8] = b"\0membership";
 /// Bounds what is applied again after a crash, and the space that the engine cannot use again before the
 /// next durable write.
 const WRITES_PER_SYNC: u32 = 256;
@@ -35,14 +36,21 @@ const GATHERED_BYTES: usize = 16 << 20;
 pub(crate) struct StateStore {
     engine: Arc<Engine>,
     snapshots: PathBuf,
+    outgoing: Outgoing,
+    installing: Installing,
     /// Not counted by clones: only the one inside Raft writes.
     writes_since_sync: u32,
 }
 
 impl StateStore {
     /// `snapshots`: an empty directory for snapshots on their way.
-    pub(super) fn open(engine: Arc<Engine>, snapshots: PathBuf) -> Result<Self, StorageError> {
-        let store = Self { engine, snapshots, writes_since_sync: 0 };
+    pub(super) fn open(
+        engine: Arc<Engine>,
+        snapshots: PathBuf,
+        installing: Installing,
+    ) -> Result<Self, StorageError> {
+        let outgoing = Outgoing::new(snapshots.clone());
+        let store = Self { engine, snapshots, outgoing, installing, writes_since_sync: 0 };
         // Read now, so that a damaged position is refused at start.
         position(&store.reader()?)?;
         Ok(store)
@@ -55,8 +63,22 @@ impl StateStore {
 
     /// Index of the last applied entry. Unreadable counts as none, which `Directory` refuses.
     pub(super) fn applied_index(&self) -> Option<u64> {
-        let (applied, _) = position(&self.reader().ok()?).ok()?;
-        applied.map(|log_id| log_id.index)
+        applied_index(&self.engine)
+    }
+
+    /// The snapshot that is being sent.
+    pub(crate) fn outgoing(&self) -> Outgoing {
+        self.outgoing.clone()
+    }
+
+    /// Whether a received snapshot is about to replace the state.
+    pub(crate) fn installing(&self) -> Installing {
+        self.installing.clone()
+    }
+
+    /// An empty file for a snapshot that is about to arrive. Blocks.
+    pub(crate) fn receive(&self) -> Result<SnapshotFile, StorageError> {
+        SnapshotFile::create(&self.snapshots)
     }
 
     /// Makes all that was applied durable. Blocks.
@@ -67,6 +89,12 @@ impl StateStore {
     fn path(&self) -> PathBuf {
         self.engine.path().to_owned()
     }
+}
+
+/// Index of the last entry that the state in `engine` holds.
+pub(super) fn applied_index(engine: &Engine) -> Option<u64> {
+    let (applied, _) = position(&engine.reader().ok()?).ok()?;
+    applied.map(|log_id| log_id.index)
 }
 
 type Position = (Option<LogId<u64>>, StoredMembership<u64, BasicNode>);
@@ -167,17 +195,25 @@ impl RaftStateMachine<TypeConfig> for StateStore {
         snapshot: Box<StateSnapshot>,
     ) -> Result<(), RaftStorageError<u64>> {
         let (engine, dir) = (Arc::clone(&self.engine), self.snapshots.clone());
-        let applied = meta.last_log_id.map(|log_id| log_id.encode());
+        let stated = meta.clone();
         let install = move || {
             let mut file = snapshot.into_file(&dir)?;
-            file.verify(applied.as_deref())?;
+            file.verify(&stated)?;
             engine.replace(file.pairs()?)
         };
         let installed = blocking(self.path(), install).await;
+        if installed.is_err() {
+            self.installing.fail();
+        }
+        // What was being sent is older now.
+        self.outgoing.forget();
         installed.map_err(|error| StorageIOError::write_snapshot(Some(meta.signature()), &error).into())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, RaftStorageError<u64>> {
+        if let Some(sent) = self.outgoing.current() {
+            return Ok(Some(sent));
+        }
         let engine = Arc::clone(&self.engine);
         let view = move || {
             let reader = engine.reader()?;
@@ -192,6 +228,9 @@ impl RaftStateMachine<TypeConfig> for StateStore {
 impl RaftSnapshotBuilder<TypeConfig> for StateStore {
     /// The state is its own snapshot: it only has to be on disk. Its bytes are made when they are sent.
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, RaftStorageError<u64>> {
+        if let Some(sent) = self.outgoing.current() {
+            return Ok(sent);
+        }
         let engine = Arc::clone(&self.engine);
         let build = move || {
             let reader = engine.reader()?;

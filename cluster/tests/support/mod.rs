@@ -2,12 +2,14 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+pub(crate) mod group;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cluster::{Metadata, MetadataConfig};
+use cluster::{Metadata, MetadataConfig, NoPeers, Start};
 use cluster_core::command::{Command, CommitBlob, PutManifest, Receipt};
 use cluster_core::key::RepositoryId;
 use proto::digest::{Algorithm, Digest};
@@ -19,18 +21,18 @@ pub(crate) fn node(id: u64) -> NodeId {
 }
 
 pub(crate) fn config(dir: &Path) -> MetadataConfig {
-    MetadataConfig { reserve_bytes: Some(0), ..MetadataConfig::new(dir, node(1)) }
+    MetadataConfig { reserve_bytes: Some(0), entries_kept: 500, ..MetadataConfig::new(dir, node(1)) }
 }
 
 pub(crate) async fn open(dir: &Path) -> Metadata {
-    Metadata::open(config(dir)).await.unwrap()
+    Metadata::open(config(dir), NoPeers, Start::Found).await.unwrap()
 }
 
 /// Opens once the process has closed the files after a shutdown.
 pub(crate) async fn settled(dir: &Path) -> Metadata {
     let started = Instant::now();
     loop {
-        match Metadata::open(config(dir)).await {
+        match Metadata::open(config(dir), NoPeers, Start::Found).await {
             Ok(metadata) => return metadata,
             Err(error) if started.elapsed() > Duration::from_secs(10) => panic!("{error:?}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,

@@ -4,6 +4,8 @@
 //! only without links and after its lease, judged here and nowhere else; a commit past its staging deadline
 //! is refused. Which nodes have it is the business of `copies`.
 
+use std::collections::BTreeSet;
+
 use proto::digest::Digest;
 use proto::identity::RegistryId;
 use proto::name::RepositoryName;
@@ -27,11 +29,18 @@ pub(super) fn commit<V: ViewMut>(
     if moment.now_ms > commit.staging_deadline_ms {
         return Ok(Response::StagingExpired);
     }
-    let receipts = match copies::of_commit(view, commit)? {
-        Ok(nodes) => nodes,
-        Err(refusal) => return Ok(refusal),
+    let known = blob(view, &commit.digest)?;
+    // The copies of a known blob are those of its generation, which its own commit asked for; receipts of
+    // another one say nothing of them (R7). Who adopts its copy for the recorded one confirms it then.
+    let receipts = if known.as_ref().is_some_and(|record| record.generation != commit.generation) {
+        BTreeSet::new()
+    } else {
+        match copies::of_commit(view, commit)? {
+            Ok(nodes) => nodes,
+            Err(refusal) => return Ok(refusal),
+        }
     };
-    let mut record = blob(view, &commit.digest)?.unwrap_or(BlobRecord {
+    let mut record = known.unwrap_or(BlobRecord {
         size: commit.size,
         generation: commit.generation,
         pieces_root: commit.pieces_root,
@@ -41,7 +50,6 @@ pub(super) fn commit<V: ViewMut>(
         copies: Vec::new(),
     });
     let generation = record.generation;
-    // A receipt is void for another generation (R7); who adopts its copy for this one confirms it then.
     if generation == commit.generation {
         let all = record.copies.iter().copied().chain(receipts).collect();
         copies::set(view, &commit.digest, &mut record, &all)?;
