@@ -3,8 +3,10 @@
 //! Everything from outside becomes one of these types at the edge, or an error. This crate never does
 //! IO, never knows HTTP and never depends on an async runtime.
 
+pub mod admin;
 pub mod digest;
 pub mod identity;
+pub mod join;
 pub mod manifest;
 pub mod name;
 pub mod range;

@@ -1,0 +1,5 @@
+//! The commands, a file per noun.
+
+pub(crate) mod node;
+pub(crate) mod status;
+pub(crate) mod token;
