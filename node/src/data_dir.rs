@@ -4,20 +4,23 @@
 //! <data-dir>/FORMAT      "shoal-data 1": what this directory is
 //! <data-dir>/LOCK        held by the process that uses it; contains its pid
 //! <data-dir>/node.key    the node's secret key
+//! <data-dir>/starts      how often the node was started: tells a copied or restored directory from this one
+//! <data-dir>/join.token  only until the cluster has taken the node in: the token it joins with
 //! <data-dir>/metadata/   the Raft log and state (crate cluster)
 //! <data-dir>/blobs/      bytes and open uploads (crate blobs)
 //! ```
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use crate::auth::node_key::private_dir;
-
 const FORMAT: &str = "shoal-data 1\n";
+const STARTS: &str = "starts";
+/// Random bits below the count of starts in an incarnation.
+const RANDOM_BITS: u32 = 24;
 
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,7 @@ fn pid(holder: &str) -> String {
 pub(crate) struct DataDir {
     path: PathBuf,
     first_start: bool,
+    incarnation: u64,
     /// Closing it ends the lock.
     _lock: File,
 }
@@ -85,14 +89,20 @@ impl DataDir {
         // The first start is not over before the metadata exists.
         let first_start = !path.join("metadata").try_exists().map_err(failed(path))?;
         if fresh {
-            write_format(path, &format).map_err(failed(&format))?;
+            write_private(path, "FORMAT", FORMAT.as_bytes()).map_err(failed(&format))?;
         }
-        Ok(Self { path: path.to_owned(), first_start, _lock: lock })
+        let incarnation = count_start(path).map_err(failed(&path.join(STARTS)))?;
+        Ok(Self { path: path.to_owned(), first_start, incarnation, _lock: lock })
     }
 
     /// Whether nothing was ever agreed on here.
     pub(crate) fn first_start(&self) -> bool {
         self.first_start
+    }
+
+    /// Larger at each start of this directory; of two starts of one copied directory, one is the larger.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
     /// The directory itself.
@@ -114,6 +124,11 @@ impl DataDir {
     pub(crate) fn blobs(&self) -> PathBuf {
         self.path.join("blobs")
     }
+}
+
+/// Makes a directory that only the owner may enter.
+fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Whether there is nothing but what a first start that crashed early leaves.
@@ -151,12 +166,29 @@ fn lock(path: &Path) -> Result<File, DataDirError> {
     Ok(lock)
 }
 
-fn write_format(dir: &Path, format: &Path) -> io::Result<()> {
-    let temporary = dir.join("FORMAT.new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(FORMAT.as_bytes())?;
+/// Counts this start, durably. A file that cannot be read as a number refuses: starting from 0 would take
+/// this node for an older one.
+fn count_start(dir: &Path) -> io::Result<u64> {
+    let before: u64 = match std::fs::read_to_string(dir.join(STARTS)) {
+        Ok(text) => text.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    let starts = before + 1;
+    write_private(dir, STARTS, format!("{starts}\n").as_bytes())?;
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(starts << RANDOM_BITS | u64::from(u32::from_ne_bytes(random)) >> (u32::BITS - RANDOM_BITS))
+}
+
+/// Writes a file that only the owner may read: durable and whole, or as it was before. Blocks.
+pub(crate) fn write_private(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.new"));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(content)?;
     file.sync_all()?;
-    std::fs::rename(&temporary, format)?;
+    std::fs::rename(&temporary, dir.join(name))?;
     File::open(dir)?.sync_all()
 }
 

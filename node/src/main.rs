@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 
+mod adapters;
 mod api;
 mod app;
 mod auth;
@@ -31,11 +32,16 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run a node. Without any option: data in ./shoal-data, HTTP on 127.0.0.1:5000.
-    Serve(Flags),
+    Serve(Box<Flags>),
+    #[command(flatten)]
+    Operate(cli::Command),
 }
 
 fn main() -> ExitCode {
-    let Arguments { command: Command::Serve(flags) } = Arguments::parse();
+    let flags = match Arguments::parse().command {
+        Command::Serve(flags) => flags,
+        Command::Operate(command) => return cli::run(command),
+    };
     let config = match Config::load(&flags) {
         Ok(config) => config,
         Err(mistakes) => return end(2, &mistakes.to_string()),

@@ -18,6 +18,7 @@ mod metrics;
 mod path;
 mod pieces;
 mod reader;
+mod root;
 mod store;
 mod upload;
 mod volume;

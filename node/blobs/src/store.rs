@@ -1,8 +1,6 @@
 //! The store: opens the directory, owns everything below it, and runs blocking work on blocking threads.
 //! What the work is lies in the other modules. Never pins a thread while a client is slow.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +18,9 @@ use crate::error::BlobError;
 use crate::freshness::Copies;
 use crate::incoming::{self, Incoming, Transfers};
 use crate::metrics::Metrics;
-use crate::path::{FORMAT, Layout, Shard};
+use crate::path::{Layout, Shard};
 use crate::reader::Reader;
+use crate::root;
 use crate::upload::{self, Upload, UploadOwner, Uploads};
 use crate::volume::Volume;
 
@@ -73,7 +72,7 @@ impl BlobStore {
         let open = move || {
             let clock = Clock::start();
             let unusable = |source| BlobError::UnusableRoot { path: layout.root().to_owned(), source };
-            let quarantined = prepare_root(&layout)?;
+            let quarantined = root::prepare(&layout)?;
             let volume = Volume::open(layout.root(), settings.reserve_bytes).map_err(unusable)?;
             let uploads = Uploads::restore(&layout, &clock).map_err(unusable)?;
             Ok(Inner {
@@ -186,6 +185,36 @@ impl BlobStore {
         self.inner.blocking(move || inner.open_copy(copy)).await
     }
 
+    /// Whether a copy lies here under its final name, which says nothing of its content.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub async fn has_copy(&self, digest: &Digest, generation: UploadId) -> Result<bool, BlobError> {
+        let path = self.inner.layout.copy(digest, generation);
+        let look = move || path.try_exists().map_err(BlobError::io("look for", &path));
+        self.inner.blocking(look).await
+    }
+
+    /// Opens a copy that may or may not be here; that it is not is no damage.
+    ///
+    /// # Errors
+    /// [`BlobError::Damaged`] (now quarantined), which marks the digest.
+    pub async fn open_cached(&self, copy: &BlobCopy) -> Result<Option<Reader>, BlobError> {
+        let (inner, copy) = (Arc::clone(&self.inner), *copy);
+        let open = move || {
+            let path = inner.layout.copy(&copy.digest, copy.generation);
+            if !path.try_exists().map_err(BlobError::io("look for", &path))? {
+                return Ok(None);
+            }
+            match inner.open_copy(copy) {
+                // It was removed just now.
+                Err(BlobError::Missing) => Ok(None),
+                opened => opened.map(Some),
+            }
+        };
+        self.inner.blocking(open).await
+    }
+
     /// Removes one copy, quarantined or not; true if there was a file. Open readers go on. Not fsynced: a file that
     /// a crash brings back is a staged one.
     pub async fn remove(&self, digest: &Digest, generation: UploadId) -> Result<bool, BlobError> {
@@ -240,50 +269,4 @@ impl Inner {
     pub(crate) fn mark_shard_durable(&self, shard: Shard) {
         self.durable_shards[shard.index()].store(true, Ordering::Release);
     }
-}
-
-/// Makes or checks the directory, makes what is missing in it durable, and returns the names in the quarantine.
-fn prepare_root(layout: &Layout) -> Result<Vec<std::ffi::OsString>, BlobError> {
-    let root = layout.root();
-    let unusable = |source| BlobError::UnusableRoot { path: root.to_owned(), source };
-    fs::create_dir_all(root).map_err(unusable)?;
-    match fs::read_to_string(layout.format()) {
-        Ok(format) if format == FORMAT => {}
-        Ok(_) => return Err(BlobError::ForeignRoot { path: root.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if !is_unused(root).map_err(unusable)? {
-                return Err(BlobError::ForeignRoot { path: root.to_owned() });
-            }
-            write_format(layout).map_err(unusable)?;
-        }
-        Err(error) => return Err(unusable(error)),
-    }
-    let algorithms = [Algorithm::Sha256, Algorithm::Sha512].map(|algorithm| layout.algorithm(algorithm));
-    for dir in [layout.uploads(), layout.quarantine(), layout.blobs()].iter().chain(&algorithms) {
-        fs::create_dir_all(dir).map_err(unusable)?;
-    }
-    for dir in [layout.blobs().as_path(), root].into_iter().chain(root.parent()) {
-        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(unusable)?;
-    }
-    let names = fs::read_dir(layout.quarantine()).map_err(unusable)?;
-    names.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<_>>().map_err(unusable)
-}
-
-/// Whether a directory holds nothing but what a new filesystem or a crash in [`write_format`] leaves.
-fn is_unused(root: &Path) -> io::Result<bool> {
-    for entry in fs::read_dir(root)? {
-        let name = entry?.file_name();
-        if name != "lost+found" && name != "FORMAT.new" {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn write_format(layout: &Layout) -> io::Result<()> {
-    let new = layout.format().with_extension("new");
-    fs::write(&new, FORMAT)?;
-    fs::File::open(&new)?.sync_all()?;
-    fs::rename(new, layout.format())
 }

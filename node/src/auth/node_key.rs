@@ -1,9 +1,8 @@
 //! The node's ed25519 key: made at the first start, kept in a file that only the owner may read, never
 //! replicated. The node's id is derived from it, so the two cannot part.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use proto::digest::{Algorithm, Digest};
@@ -11,6 +10,14 @@ use proto::identity::NodeId;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
+use crate::data_dir::write_private;
+
+/// Name of the key's file in the data directory.
+const FILE: &str = "node.key";
+/// What ring writes before the 32 bytes of the secret: PKCS#8 version 2 (RFC 8410 §7).
+const BEFORE_SEED: [u8; 4] = [0x04, 0x22, 0x04, 0x20];
+/// Where [`BEFORE_SEED`] begins.
+const SEED_TAG: usize = 12;
 /// Largest key file that is read, in bytes.
 const MAX_FILE: u64 = 4096;
 
@@ -46,26 +53,26 @@ pub(crate) enum NodeKeyError {
 /// The key pair.
 pub(crate) struct NodeKey {
     pkcs8: Vec<u8>,
-    public: [u8; 32],
+    seed: [u8; 32],
     node: NodeId,
 }
 
 impl NodeKey {
     /// Reads `node.key` in `dir`, or makes it if there is none, as at a first start. Blocks.
     pub(crate) fn open_or_make(dir: &Path) -> Result<Self, NodeKeyError> {
-        let path = dir.join("node.key");
+        let path = dir.join(FILE);
         let failed = |source| NodeKeyError::Io { path: path.clone(), source };
         if !path.try_exists().map_err(failed)? {
             let made =
                 Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| NodeKeyError::Random)?;
-            write(dir, &path, made.as_ref()).map_err(failed)?;
+            write_private(dir, FILE, made.as_ref()).map_err(failed)?;
         }
         Self::open(dir)
     }
 
     /// Reads `node.key` in `dir`. Blocks.
     pub(crate) fn open(dir: &Path) -> Result<Self, NodeKeyError> {
-        let path = dir.join("node.key");
+        let path = dir.join(FILE);
         let failed = |source| NodeKeyError::Io { path: path.clone(), source };
         let meta = std::fs::symlink_metadata(&path).map_err(failed)?;
         if !meta.is_file() || meta.len() > MAX_FILE {
@@ -79,8 +86,9 @@ impl NodeKey {
             Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|_| NodeKeyError::Foreign { path: path.clone() })?;
         let mut public = [0; 32];
         public.copy_from_slice(pair.public_key().as_ref());
+        let seed = seed_of(&pkcs8).ok_or_else(|| NodeKeyError::Foreign { path: path.clone() })?;
         let node = node_of(&public).ok_or(NodeKeyError::Foreign { path })?;
-        Ok(Self { pkcs8, public, node })
+        Ok(Self { pkcs8, seed, node })
     }
 
     /// The node that has this key.
@@ -88,9 +96,9 @@ impl NodeKey {
         self.node
     }
 
-    /// What others verify with.
-    pub(crate) fn public(&self) -> [u8; 32] {
-        self.public
+    /// The secret half alone: this node's identity among peers.
+    pub(crate) fn seed(&self) -> [u8; 32] {
+        self.seed
     }
 
     /// The secret half, PKCS#8 DER.
@@ -105,32 +113,22 @@ impl std::fmt::Debug for NodeKey {
     }
 }
 
-/// The first eight bytes of the key's hash.
-fn node_of(public: &[u8; 32]) -> Option<NodeId> {
+fn seed_of(pkcs8: &[u8]) -> Option<[u8; 32]> {
+    let rest = pkcs8.get(SEED_TAG..)?.strip_prefix(&BEFORE_SEED)?;
+    rest.get(..32)?.try_into().ok()
+}
+
+/// The node that has this key: the first eight bytes of the key's hash.
+pub(crate) fn node_of(public: &[u8; 32]) -> Option<NodeId> {
     let hash = Digest::of(Algorithm::Sha256, public);
     let first: [u8; 8] = hash.hash().get(..8)?.try_into().ok()?;
     NodeId::new(u64::from_be_bytes(first))
 }
 
-/// Durable and whole, or not there.
-fn write(dir: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = dir.join("node.key.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    File::open(dir)?.sync_all()
-}
-
-/// Makes a directory that only the owner may enter.
-pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+
     use super::*;
 
     #[test]
@@ -138,7 +136,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let first = NodeKey::open_or_make(dir.path()).expect("made");
         let second = NodeKey::open_or_make(dir.path()).expect("read");
-        assert_eq!((first.node(), first.public()), (second.node(), second.public()));
+        assert_eq!((first.node(), first.seed()), (second.node(), second.seed()));
     }
 
     #[test]

@@ -11,7 +11,8 @@ mod source;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use proto::identity::{AccountId, Region, RegistryId, Zone};
+use proto::identity::{AccountId, HostPort, Region, RegistryId, Zone};
+use proto::join::JoinToken;
 
 pub(crate) use source::Flags;
 
@@ -40,6 +41,12 @@ pub(crate) struct Config {
     pub(crate) anonymous_pull: bool,
     /// How logs are written.
     pub(crate) log_format: LogFormat,
+    /// Where other nodes are answered; port 0 takes any free one.
+    pub(crate) peer_listen: SocketAddr,
+    /// Where other nodes reach this one; empty: at `peer_listen`.
+    pub(crate) peer_addresses: Vec<HostPort>,
+    /// The cluster to become a node of at the first start.
+    pub(crate) join: Option<JoinToken>,
 }
 
 /// Files of the certificate that is served.

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use proto::identity::{HostPort, MAX_HOSTS};
+use proto::join::JoinToken;
+
 use super::source::{Value, Values};
 use super::{Config, TlsFiles};
 use crate::auth::Secret;
@@ -27,6 +30,9 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
     let anonymous_pull = parse(values, "anonymous_pull", "false", "true or false", mistakes);
     let insecure_http = parse(values, "insecure_http", "false", "true or false", mistakes);
     let log_format = parse(values, "log_format", "text", "text or json", mistakes);
+    let join = join(values, mistakes);
+    let peer_listen = peer_listen(values, listen, mistakes);
+    let peer_addresses = peer_addresses(values, peer_listen, mistakes);
     let tls = tls(values, mistakes);
     let root_password = values.get("root_password_file").and_then(|file| password(file, mistakes));
     if let (Some(listen), Some(false), None) = (listen, insecure_http, &tls) {
@@ -54,7 +60,68 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
         tls,
         anonymous_pull: anonymous_pull?,
         log_format: log_format?,
+        peer_listen: peer_listen?,
+        peer_addresses: peer_addresses?,
+        join,
     })
+}
+
+/// Beside the HTTP port unless it is said, on the same address.
+fn peer_listen(
+    values: &Values,
+    listen: Option<SocketAddr>,
+    mistakes: &mut Vec<String>,
+) -> Option<SocketAddr> {
+    if values.contains_key("peer_listen") {
+        return parse(values, "peer_listen", "", "an address and port such as 127.0.0.1:5001", mistakes);
+    }
+    let listen = listen?;
+    match listen.port() {
+        0 => Some(listen),
+        u16::MAX => {
+            mistakes.push(format!("listen = {listen}: no port comes after it; give --peer-listen"));
+            None
+        }
+        port => Some(SocketAddr::new(listen.ip(), port + 1)),
+    }
+}
+
+/// Empty when the place that is listened on says enough.
+fn peer_addresses(
+    values: &Values,
+    listen: Option<SocketAddr>,
+    mistakes: &mut Vec<String>,
+) -> Option<Vec<HostPort>> {
+    let Some(value) = values.get("peer_addresses") else {
+        // "Any address of this machine" cannot be dialled. A node that is alone needs none yet.
+        if let Some(listen) = listen.filter(|listen| listen.ip().is_unspecified())
+            && values.contains_key("join")
+        {
+            mistakes
+                .push(format!("peer_listen = {listen}: other nodes cannot dial that; give --peer-addresses"));
+        }
+        return Some(Vec::new());
+    };
+    let parsed: Result<Vec<HostPort>, _> = value.text.split(',').map(|one| one.trim().parse()).collect();
+    match parsed {
+        Ok(hosts) if hosts.len() <= MAX_HOSTS => Some(hosts),
+        _ => {
+            mistakes.push(format!("{value}: 1 to {MAX_HOSTS} of host:port with commas between are needed"));
+            None
+        }
+    }
+}
+
+/// The token is a secret: its text is not shown.
+fn join(values: &Values, mistakes: &mut Vec<String>) -> Option<JoinToken> {
+    let value = values.get("join")?;
+    match value.text.parse() {
+        Ok(token) => Some(token),
+        Err(error) => {
+            mistakes.push(format!("{}: {error}", value.origin));
+            None
+        }
+    }
 }
 
 fn parse<T: FromStr>(

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The settings, by the name they have in the file.
-pub(super) const NAMES: [&str; 12] = [
+pub(super) const NAMES: [&str; 15] = [
     "data_dir",
     "listen",
     "public_url",
@@ -17,6 +17,9 @@ pub(super) const NAMES: [&str; 12] = [
     "anonymous_pull",
     "insecure_http",
     "log_format",
+    "peer_listen",
+    "peer_addresses",
+    "join",
     "config",
 ];
 
@@ -65,6 +68,17 @@ pub(crate) struct Flags {
     /// How logs are written: text or json [env: SHOAL_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// Address and port for other nodes, TCP and UDP; the port after --listen's if not given
+    /// [env: SHOAL_PEER_LISTEN]
+    #[arg(long, value_name = "ADDRESS")]
+    peer_listen: Option<String>,
+    /// Where other nodes reach this one, host:port with commas between several; --peer-listen if not given
+    /// [env: SHOAL_PEER_ADDRESSES]
+    #[arg(long, value_name = "ADDRESSES")]
+    peer_addresses: Option<String>,
+    /// Token of `shoal token create`: become a node of that cluster at the first start [env: SHOAL_JOIN]
+    #[arg(long, value_name = "TOKEN")]
+    join: Option<String>,
 }
 
 impl Flags {
@@ -82,6 +96,9 @@ impl Flags {
             "anonymous_pull" => self.anonymous_pull.as_ref(),
             "insecure_http" => self.insecure_http.as_ref(),
             "log_format" => self.log_format.as_ref(),
+            "peer_listen" => self.peer_listen.as_ref(),
+            "peer_addresses" => self.peer_addresses.as_ref(),
+            "join" => self.join.as_ref(),
             _ => None,
         }
     }
@@ -160,7 +177,8 @@ fn entry(
 ) -> Option<(&'static str, Value)> {
     let origin = format!("{}: {key}", path.display());
     let Some(name) = NAMES.into_iter().find(|name| *name == key && key != "config") else {
-        mistakes.push(format!("{origin}: there is no such setting; there are {}", NAMES[..11].join(", ")));
+        let known = NAMES[..NAMES.len() - 1].join(", ");
+        mistakes.push(format!("{origin}: there is no such setting; there are {known}"));
         return None;
     };
     let text = match value {

@@ -23,7 +23,6 @@ use tower_service::Service;
 
 use super::file_frames::FileFrames;
 use super::stream::{Activity, GuardedStream, UNSENT_BYTES};
-use super::tls::Certificate;
 use super::tracked::{RequestActivity, Tracked};
 use crate::telemetry::metrics::ConnectionMetrics;
 
@@ -64,13 +63,13 @@ struct Shared {
 /// until `drain` has passed, and returns whether all had finished by then.
 pub(crate) async fn serve(
     listener: TcpListener,
-    certificate: Option<Arc<Certificate>>,
+    tls: Option<rustls::ServerConfig>,
     router: Router,
     metrics: ConnectionMetrics,
     stop: CancellationToken,
     drain: Duration,
 ) -> bool {
-    let tls = certificate.map(|certificate| Arc::new(certificate.server_config()).into());
+    let tls = tls.map(|config| Arc::new(config).into());
     let shared = Arc::new(Shared { router, tls, metrics });
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();

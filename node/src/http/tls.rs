@@ -61,11 +61,15 @@ impl Certificate {
     }
 
     /// The acceptor's configuration: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN, no early data.
-    pub(crate) fn server_config(self: &Arc<Self>) -> rustls::ServerConfig {
-        let mut config =
-            rustls::ServerConfig::builder().with_no_client_auth().with_cert_resolver(self.clone());
+    pub(crate) fn server_config(self: &Arc<Self>) -> Result<rustls::ServerConfig, rustls::Error> {
+        // Said by name: peers bring another provider into the tree, so there is no default one.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(self.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config
+        Ok(config)
     }
 
     /// Follows the files until `stop`.

@@ -49,6 +49,14 @@ impl Janitor {
                 tracing::warn!(reason = %crate::telemetry::log::chain(&error), "log time not moved on");
             }
             let expired = self.blobs.expire_uploads(UPLOAD_IDLE);
+            match self.blobs.expire_incoming(UPLOAD_IDLE).await {
+                Ok(0) => {}
+                Ok(expired) => tracing::info!(expired, "idle incoming copies removed"),
+                Err(error) => {
+                    let reason = crate::telemetry::log::chain(&error);
+                    tracing::warn!(reason, "incoming copies not looked at");
+                }
+            }
             if expired > 0 {
                 tracing::info!(expired, "idle uploads removed");
             }

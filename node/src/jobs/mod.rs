@@ -1,3 +1,6 @@
 //! Work that recurs on its own.
 
 pub(crate) mod janitor;
+pub(crate) mod membership;
+pub(crate) mod registration;
+pub(crate) mod repair;

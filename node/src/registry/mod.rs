@@ -2,6 +2,7 @@
 //! these; each asks the metadata what is true and the blob store for bytes.
 
 mod delete;
+mod fetch;
 mod pull;
 mod push;
 
@@ -9,7 +10,12 @@ use blobs::{BlobError, BlobStore};
 use cluster::{Metadata, ProposeError, ReadError, StateReader, StorageError};
 use cluster_core::state::StateError;
 
+use peer::exchange::FetchError;
+
+use crate::adapters::copies::Copies;
+
 pub(crate) use delete::BlobDeletion;
+pub(crate) use fetch::OpenBlob;
 pub(crate) use pull::{FoundManifest, ReferrerRow};
 pub(crate) use push::{ManifestPut, ManifestRefusal, STAGING_MS};
 
@@ -28,6 +34,17 @@ pub(crate) enum RegistryError {
     /// The upload took so long that its bytes may be gone (consistency rule R3); push again.
     #[error("the staged upload expired")]
     StagingExpired,
+    /// Not enough nodes could take a copy in time; nothing became visible.
+    #[error("{copies} copies in {zones} zones, which are too few")]
+    TooFewCopies {
+        /// Nodes that have one.
+        copies: u32,
+        /// Zones that these are in.
+        zones: u32,
+    },
+    /// The bytes are elsewhere and could not be fetched.
+    #[error("the blob could not be fetched from other nodes")]
+    Fetch(#[from] FetchError),
     /// Apply answered what it never should.
     #[error("unexpected answer of the state machine")]
     Unexpected,
@@ -39,6 +56,10 @@ impl From<StateError<StorageError>> for RegistryError {
     }
 }
 
+/// Nodes that must have a blob synced before it is acknowledged, in zones of their own: fewer where the
+/// cluster has fewer (consistency promise 9).
+pub(crate) const COPIES_AT_PUSH: u32 = 2;
+
 /// The registry's use cases on this node.
 #[derive(Clone)]
 pub(crate) struct Registry {
@@ -46,6 +67,8 @@ pub(crate) struct Registry {
     pub(crate) metadata: Metadata,
     /// Where the bytes are.
     pub(crate) blobs: BlobStore,
+    /// Where they are beside here.
+    pub(crate) copies: Copies,
 }
 
 impl Registry {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use blobs::{BlobCopy, BlobError, Upload};
-use cluster_core::command::{Command, CommitBlob, Condition, MountBlob, PutManifest, Receipt, Response};
+use cluster_core::command::{Command, CommitBlob, Condition, MountBlob, PutManifest, Response};
 use cluster_core::key::RepositoryId;
+use cluster_core::state;
 use proto::digest::Digest;
 use proto::manifest::Manifest;
 use proto::name::{RepositoryName, Tag};
 
-use super::{Registry, RegistryError};
+use super::{COPIES_AT_PUSH, Registry, RegistryError};
 
 /// How long a staged copy may wait for its commit, in log time (consistency rule R3), milliseconds.
 pub(crate) const STAGING_MS: u64 = 60 * 60 * 1000;
@@ -52,6 +53,12 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let staging_deadline_ms = self.metadata.applied_log_time()?.saturating_add(STAGING_MS);
         let copy = upload.finish(digest).await?;
+        let known = state::blob::blob(&self.metadata.local()?, &digest)?;
+        let copies = match known {
+            // Its copies are those of the record, whatever is uploaded now.
+            Some(_) => vec![self.copies.own_receipt()],
+            None => self.copies.gather(&copy, COPIES_AT_PUSH as usize, staging_deadline_ms).await,
+        };
         let command = Command::CommitBlob(CommitBlob {
             repository: repository.clone(),
             digest: copy.digest,
@@ -59,9 +66,9 @@ impl Registry {
             generation: copy.generation,
             pieces_root: copy.pieces_root,
             staging_deadline_ms,
-            copies: vec![Receipt { node: copy.generation.node(), incarnation: 0 }],
-            required_copies: 1,
-            required_zones: 1,
+            copies,
+            required_copies: COPIES_AT_PUSH,
+            required_zones: COPIES_AT_PUSH,
         });
         match self.metadata.propose(command).await? {
             Response::BlobLinked { generation } => {
@@ -70,6 +77,8 @@ impl Registry {
                 Ok(())
             }
             Response::StagingExpired => Err(RegistryError::StagingExpired),
+            Response::TooFewCopies { copies, zones } => Err(RegistryError::TooFewCopies { copies, zones }),
+            Response::VoidReceipts(_) => Err(RegistryError::TooFewCopies { copies: 0, zones: 0 }),
             _ => Err(RegistryError::Unexpected),
         }
     }

@@ -1,5 +1,6 @@
 //! Structured logs on standard error. `RUST_LOG` filters them as usual; without it `info` and above are
-//! written, and of libraries only warnings.
+//! written, and of libraries only warnings; of openraft nothing, which reports every message that did not reach
+//! a node as an error: what matters of it is told by `cluster`.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -18,7 +19,7 @@ pub(crate) enum LogFormat {
 /// Starts logging; called once.
 pub(crate) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,shoal=info,blobs=info,cluster=info"));
+        .unwrap_or_else(|_| EnvFilter::new("warn,openraft=off,shoal=info,blobs=info,cluster=info,peer=info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start, which only tests could make, keeps the first one's format.
     let _ = match format {

@@ -1,20 +1,30 @@
-//! Health and metrics for operators and their machines.
+//! What operators and their machines ask: health and metrics, and the admin API below `/api/v1/` with its
+//! documents of `proto::admin`. A file per noun; each request is authenticated and decided on here.
+
+mod health;
+mod nodes;
+mod problem;
+mod status;
+mod tokens;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Router};
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::routing::{get, post};
 use blobs::BlobStore;
 use cluster::Metadata;
 use cluster_core::access::{Action, Facts, Resource};
+use peer::PeerAddress;
 
 use crate::auth::{AuthError, Authenticator, Verdict};
 use crate::http::server::Connection;
 use crate::telemetry::metrics::Metrics;
+use problem::Refusal;
+
+/// Largest document that is read, in bytes.
+const MAX_DOCUMENT: usize = 64 << 10;
 
 /// What these pages tell about.
 pub(crate) struct Admin {
@@ -22,58 +32,60 @@ pub(crate) struct Admin {
     pub(crate) metadata: Metadata,
     /// Ready only with a volume that takes writes.
     pub(crate) blobs: BlobStore,
-    /// Who asks for metrics.
+    /// Who asks.
     pub(crate) authenticator: Arc<Authenticator>,
-    /// What that decision depends on.
+    /// What the decision depends on.
     pub(crate) facts: Facts,
     /// For `/metrics`.
     pub(crate) metrics: Arc<Metrics>,
     /// Set once the node drains.
     pub(crate) draining: Arc<AtomicBool>,
+    /// Of the cluster; part of join tokens.
+    pub(crate) cluster_id: [u8; 16],
+    /// Where other nodes reach this one; part of join tokens.
+    pub(crate) here: PeerAddress,
 }
 
-/// `/healthz` and `/readyz` say that something is wrong and not what, so anybody may ask; `/metrics` is for
-/// those who may read them (XP11).
+/// `/healthz` and `/readyz` say that something is wrong and not what, so anybody may ask; the rest is for
+/// those who may (XP11).
 pub(crate) fn router(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/api/v1/status", get(status::show))
+        .route("/api/v1/tokens", post(tokens::create))
+        .route("/api/v1/nodes", get(nodes::list))
+        .route("/api/v1/nodes/{id}", get(nodes::show).delete(nodes::remove))
+        .route("/api/v1/nodes/{id}/drain", post(nodes::drain))
+        .route("/api/v1/nodes/{id}/undrain", post(nodes::undrain))
+        .layer(axum::extract::DefaultBodyLimit::max(MAX_DOCUMENT))
         .with_state(admin)
 }
 
-async fn ready(State(admin): State<Arc<Admin>>) -> Response {
-    let draining = admin.draining.load(Ordering::Relaxed);
-    let fenced = admin.blobs.metrics().volume_failed.load(Ordering::Relaxed);
-    if draining || fenced || !admin.metadata.status().ready {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
-    } else {
-        "ready\n".into_response()
-    }
-}
-
-async fn metrics(
-    State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
-) -> Response {
-    let verdict = match admin.authenticator.authenticate(&headers, connection.remote.ip()).await {
-        Ok(identity) => {
-            let registry = Resource::Registry(admin.facts.default_registry.clone());
-            identity.may(Action::ReadMetrics, &registry, &admin.facts)
+impl Admin {
+    /// Lets only those through who may do `action` to the cluster.
+    async fn authorize(
+        &self,
+        action: Action,
+        headers: &HeaderMap,
+        connection: &Connection,
+    ) -> Result<(), Refusal> {
+        let verdict = match self.authenticator.authenticate(headers, connection.remote.ip()).await {
+            Ok(identity) => {
+                let registry = Resource::Registry(self.facts.default_registry.clone());
+                identity.may(action, &registry, &self.facts)
+            }
+            Err(AuthError::Unavailable(_)) => {
+                return Err(Refusal::Unavailable("logins cannot be checked now"));
+            }
+            Err(AuthError::Throttled) => return Err(Refusal::Throttled),
+            Err(AuthError::Invalid) => Verdict::LoginNeeded,
+        };
+        match verdict {
+            Verdict::Allowed => Ok(()),
+            Verdict::LoginNeeded => Err(Refusal::LoginNeeded),
+            Verdict::InsufficientScope | Verdict::Denied => Err(Refusal::Denied),
         }
-        Err(AuthError::Unavailable(_)) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        Err(AuthError::Throttled) => return StatusCode::TOO_MANY_REQUESTS.into_response(),
-        Err(AuthError::Invalid) => Verdict::LoginNeeded,
-    };
-    match verdict {
-        Verdict::Allowed => {}
-        Verdict::LoginNeeded => {
-            let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"shoal\"")];
-            return (StatusCode::UNAUTHORIZED, challenge).into_response();
-        }
-        Verdict::InsufficientScope | Verdict::Denied => return StatusCode::FORBIDDEN.into_response(),
     }
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], admin.metrics.encode()).into_response()
 }

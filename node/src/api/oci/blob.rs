@@ -6,6 +6,7 @@ use axum::response::Response;
 use blobs::{BlobCopy, WINDOW};
 use bytes::Bytes;
 use cluster_core::access::Action;
+use cluster_core::record::BlobRecord;
 use proto::digest::Digest;
 use proto::name::RepositoryName;
 use proto::range::{ByteRange, Selection};
@@ -14,7 +15,7 @@ use super::error::{Code, OciError};
 use super::serving::{self, Segment};
 use super::{Exchange, conditions, reply};
 use crate::auth::Verdict;
-use crate::registry::BlobDeletion;
+use crate::registry::{BlobDeletion, OpenBlob};
 use crate::telemetry::metrics::OperationLabels;
 
 const OCTETS: &str = "application/octet-stream";
@@ -33,7 +34,8 @@ pub(super) async fn read(
         // A pusher that is told it is not there pushes it again, which heals it (promise 14). Only pushers
         // make us look at the file.
         let pusher = pusher(exchange, name);
-        if registry.blobs.is_damaged(&digest) || (pusher && registry.blobs.open_copy(&copy).await.is_err()) {
+        let suspect = pusher || registry.blobs.is_damaged(&digest);
+        if suspect && !registry.has_bytes(&copy, &record).await {
             return Err(OciError::no_such_blob());
         }
         if pusher && let Err(error) = registry.renew_lease(digest, &record).await {
@@ -53,7 +55,7 @@ pub(super) async fn read(
         }
         _ => Selection::Whole,
     };
-    let mut response = send(exchange, &copy, selection, head).await?;
+    let mut response = send(exchange, &copy, &record, selection, head).await?;
     describe(&mut response, &digest);
     Ok(response)
 }
@@ -79,6 +81,7 @@ fn describe(response: &mut Response, digest: &Digest) {
 async fn send(
     exchange: &Exchange<'_>,
     copy: &BlobCopy,
+    record: &BlobRecord,
     selection: Selection,
     head: bool,
 ) -> Result<Response, OciError> {
@@ -100,7 +103,8 @@ async fn send(
         }
     };
     let length: u64 = segments.iter().map(Segment::len).sum();
-    let body = if head || length == 0 { Body::empty() } else { open(exchange, copy, segments).await? };
+    let body =
+        if head || length == 0 { Body::empty() } else { open(exchange, copy, record, segments).await? };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
@@ -115,9 +119,18 @@ async fn send(
     Ok(response)
 }
 
-/// The body, once its first window has been checked: a damaged copy is found before the status is sent.
-async fn open(exchange: &Exchange<'_>, copy: &BlobCopy, segments: Vec<Segment>) -> Result<Body, OciError> {
-    let reader = exchange.api.registry.blobs.open_copy(copy).await?;
+/// The body, once its first bytes are there and checked: what cannot be had is found before the status is
+/// sent.
+async fn open(
+    exchange: &Exchange<'_>,
+    copy: &BlobCopy,
+    record: &BlobRecord,
+    segments: Vec<Segment>,
+) -> Result<Body, OciError> {
+    let reader = match exchange.api.registry.open_blob(copy, record).await? {
+        OpenBlob::Here(reader) => reader,
+        OpenBlob::Coming(fetch) => return Ok(serving::coming(&fetch, segments).await?),
+    };
     let first = segments.iter().find_map(|segment| match segment {
         Segment::Blob(range) => Some(range.start),
         Segment::Text(_) => None,

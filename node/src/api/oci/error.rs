@@ -246,6 +246,14 @@ impl From<RegistryError> for OciError {
             RegistryError::StagingExpired => {
                 Self::new(Code::BlobUploadInvalid, "the upload took too long: push the blob again")
             }
+            RegistryError::TooFewCopies { copies, zones } => {
+                tracing::warn!(copies, zones, "blob not acknowledged: too few copies");
+                Self::unavailable("too few nodes could take a copy of the blob: push it again")
+            }
+            RegistryError::Fetch(error) => {
+                tracing::warn!(reason = %crate::telemetry::log::chain(&error), "blob not fetched");
+                Self::unavailable("the nodes that have the blob cannot be reached")
+            }
             RegistryError::Unexpected => {
                 tracing::error!("the state machine gave an answer of another command");
                 Self::unavailable("the registry is confused: see its log")

@@ -32,6 +32,7 @@ use cluster_core::key::RepositoryId;
 use proto::name::RepositoryName;
 use tracing::Instrument;
 
+use crate::adapters::relay::Relay;
 use crate::auth::{Authenticator, Identity};
 use crate::http::public_url::PublicUrl;
 use crate::http::server::Connection;
@@ -56,6 +57,8 @@ pub(crate) struct Api {
     pub(crate) public_url: Option<PublicUrl>,
     /// What is counted.
     pub(crate) metrics: RequestMetrics,
+    /// The way to uploads that other nodes hold; none for requests that were passed on already.
+    pub(crate) relay: Option<Relay>,
 }
 
 /// One request on its way through a handler.

@@ -3,10 +3,12 @@
 use axum::body::Body;
 use blobs::{BlobError, Reader, WINDOW};
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use proto::range::ByteRange;
 
+use crate::adapters::exchange::Fetch;
 use crate::http::file_frames::FileFrames;
+use crate::registry::{OpenBlob, RegistryError};
 
 /// Most bytes of one frame that is copied: HTTP/2 keeps one for each stream that its reader stalls.
 const COPIED: usize = 64 << 10;
@@ -55,6 +57,19 @@ pub(super) fn body(reader: Reader, segments: Vec<Segment>, frames: Option<FileFr
             }
         }
     }))
+}
+
+/// Sends `segments` of a blob that is being fetched, in order, as its bytes come; each was checked. Returns
+/// once the first ones are there. A fetch that fails later ends the body early, and with it the connection.
+pub(super) async fn coming(fetch: &Fetch, segments: Vec<Segment>) -> Result<Body, RegistryError> {
+    let fetch = fetch.clone();
+    let parts = stream::iter(segments).flat_map(move |segment| match segment {
+        Segment::Text(text) => stream::iter([Ok(text)]).left_stream(),
+        Segment::Blob(range) => OpenBlob::coming(&fetch, range.start..range.end).right_stream(),
+    });
+    let mut parts = Box::pin(parts);
+    let first = parts.next().await.transpose()?;
+    Ok(Body::from_stream(stream::iter(first.map(Ok)).chain(parts)))
 }
 
 /// The first bytes of `range`, up to the end of their window; never none.

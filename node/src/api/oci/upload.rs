@@ -16,6 +16,7 @@ use super::error::{Code, OciError};
 use super::operation::UploadVerb;
 use super::query::Query;
 use super::{Exchange, reply};
+use crate::adapters::relay::RelayError;
 use crate::auth::Verdict;
 use crate::telemetry::metrics::OperationLabels;
 
@@ -118,6 +119,9 @@ pub(super) async fn session(
     body: Body,
 ) -> Result<Response, OciError> {
     let id = id.ok_or_else(OciError::no_such_upload)?;
+    if let Some(relay) = exchange.api.relay.as_ref().filter(|relay| relay.is_elsewhere(id.node())) {
+        return relay.pass(id.node(), exchange.parts, exchange.connection, body).await.map_err(not_relayed);
+    }
     let (blobs, owner) = (&exchange.api.registry.blobs, owner(exchange, name));
     let upload = match (blobs.upload(id, &owner), verb) {
         (Err(BlobError::UploadUnknown), UploadVerb::Finish) => {
@@ -136,6 +140,17 @@ pub(super) async fn session(
             Ok(progress(StatusCode::ACCEPTED, name, &upload))
         }
         UploadVerb::Finish => finish(exchange, name, &upload, body).await,
+    }
+}
+
+/// A node that left took its uploads along; one that is away may come back with them.
+fn not_relayed(error: RelayError) -> OciError {
+    match &error {
+        RelayError::UnknownNode => OciError::no_such_upload(),
+        RelayError::Unreachable(_) | RelayError::Broken(_) => {
+            tracing::warn!(reason = %crate::telemetry::log::chain(&error), "upload not passed on");
+            OciError::unavailable("the node that holds the upload cannot be reached")
+        }
     }
 }
 

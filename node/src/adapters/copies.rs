@@ -1,0 +1,209 @@
+//! Copies of a fresh blob on other nodes, before it is committed; and the same asked of this node by others.
+//!
+//! A copy is pulled: whoever is asked fetches the bytes from the asker, checks each leaf, syncs file and
+//! directory, and answers with a receipt (consistency rule R7). A copy whose commit never comes is a staged
+//! file like any other, which the janitor removes (R3).
+
+use std::time::Duration;
+
+use blobs::{BlobCopy, BlobError, BlobStore};
+use cluster::Metadata;
+use cluster_core::command::Receipt;
+use cluster_core::plan::placement;
+use cluster_core::state;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use peer::exchange::WideArea;
+use peer::{Peers, Protocol};
+use prost::Message as _;
+use proto::digest::Digest;
+use proto::identity::{NodeId, Zone};
+use proto::upload::UploadId;
+use proto::wire::peer::{self as wire, CopyReply, CopyRequest, copy_reply::Outcome};
+
+use super::exchange::{Fetches, StoreSink, blob_of};
+use super::members::Directory;
+
+/// The only version of the request so far.
+const VERSION: u32 = 1;
+/// For a copy of nothing; a blob gets more time by its size.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A home that takes in less than this in a second is asked no longer, bytes.
+const SLOWEST: u64 = 4 << 20;
+
+/// Makes copies elsewhere, and here for others. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Copies {
+    pub(crate) peers: Peers,
+    pub(crate) directory: Directory,
+    pub(crate) metadata: Metadata,
+    pub(crate) blobs: BlobStore,
+    pub(crate) fetches: Fetches,
+    /// Of this start of this node.
+    pub(crate) incarnation: u64,
+}
+
+impl Copies {
+    /// This node's word for a copy that is synced here.
+    pub(crate) fn own_receipt(&self) -> Receipt {
+        Receipt { node: self.directory.this_node(), incarnation: self.incarnation }
+    }
+
+    /// Receipts for `copy`, which is staged here: this node's own and those of `wanted - 1` others, in zones
+    /// of their own as far as there are such. Fewer when no more can be had in time. Dropping it is safe; the
+    /// others may still make their copies.
+    pub(crate) async fn gather(
+        &self,
+        copy: &BlobCopy,
+        wanted: usize,
+        staging_deadline_ms: u64,
+    ) -> Vec<Receipt> {
+        let mut receipts = vec![self.own_receipt()];
+        let (own_zone, others) = self.candidates(&copy.digest);
+        let mut zones: Vec<Zone> = own_zone.into_iter().collect();
+        // Zones without a copy first; in each group in the order of placement, so that homes are asked first.
+        let mut waiting: Vec<(NodeId, Zone)> = others;
+        let mut asked = FuturesUnordered::new();
+        let limit = tokio::time::Instant::now() + patience(copy.size);
+        loop {
+            while receipts.len() + asked.len() < wanted && !waiting.is_empty() {
+                let place = waiting.iter().position(|(_, zone)| !zones.contains(zone)).unwrap_or(0);
+                let (node, zone) = waiting.remove(place);
+                zones.push(zone.clone());
+                asked.push(async move { (zone, self.ask(node, copy, staging_deadline_ms).await) });
+            }
+            match tokio::time::timeout_at(limit, asked.next()).await {
+                Ok(Some((_, Some(receipt)))) => receipts.push(receipt),
+                Ok(Some((zone, None))) => zones.retain(|known| *known != zone),
+                Ok(None) | Err(_) => return receipts,
+            }
+        }
+    }
+
+    /// Whether `node` has a whole, synced copy; it makes one if it has not.
+    pub(crate) async fn is_at(&self, node: NodeId, copy: &BlobCopy) -> bool {
+        self.ask(node, copy, u64::MAX).await.is_some()
+    }
+
+    /// This node's zone, and the other nodes that may keep the blob, its homes first.
+    fn candidates(&self, digest: &Digest) -> (Option<Zone>, Vec<(NodeId, Zone)>) {
+        let read = || {
+            let reader = self.metadata.local().ok()?;
+            let own = state::node::node(&reader, self.directory.this_node()).ok()??;
+            Some((own.zone, state::node::homes(&reader).ok()?))
+        };
+        let Some((own_zone, homes)) = read() else { return (None, Vec::new()) };
+        let order = placement::homes(digest, &placement::candidates(&homes), homes.len());
+        let others = order.into_iter().filter(|node| *node != self.directory.this_node());
+        let zone =
+            |node: NodeId| homes.iter().find(|(home, _)| *home == node).map(|(_, home)| home.zone.clone());
+        (Some(own_zone), others.filter_map(|node| Some((node, zone(node)?))).collect())
+    }
+
+    async fn ask(&self, node: NodeId, copy: &BlobCopy, staging_deadline_ms: u64) -> Option<Receipt> {
+        let request = CopyRequest {
+            version: VERSION,
+            digest: copy.digest.to_bytes(),
+            size: copy.size,
+            generation: copy.generation.to_bytes().to_vec(),
+            pieces_root: copy.pieces_root.to_vec(),
+            from: self.directory.this_node().get(),
+            staging_deadline_ms,
+        };
+        let address = self.directory.address(node)?;
+        let answered =
+            self.peers.call(&address, Protocol::Copy, request.encode_to_vec(), patience(copy.size)).await;
+        let reply = match answered {
+            Ok(reply) => CopyReply::decode(reply.as_slice()).ok()?,
+            Err(error) => {
+                tracing::warn!(node.id = %node, digest = %copy.digest, %error, "no copy made");
+                return None;
+            }
+        };
+        match reply.outcome? {
+            Outcome::Receipt(receipt) => {
+                // A receipt of another blob or node counts for nothing.
+                let is_right = receipt.digest == copy.digest.to_bytes()
+                    && receipt.generation == copy.generation.to_bytes()
+                    && receipt.size == copy.size
+                    && receipt.node == node.get();
+                is_right.then_some(Receipt { node, incarnation: receipt.incarnation })
+            }
+            Outcome::Refused(refused) => {
+                tracing::warn!(node.id = %node, digest = %copy.digest, reason = refused.reason, "no copy made");
+                None
+            }
+        }
+    }
+
+    /// Answers others from now on.
+    pub(crate) fn serve(&self) {
+        let copies = self.clone();
+        self.peers.serve(Protocol::Copy, move |_, message| {
+            let copies = copies.clone();
+            async move {
+                let outcome = match copies.make(&message).await {
+                    Ok(receipt) => Outcome::Receipt(receipt),
+                    Err(reason) => Outcome::Refused(wire::Refused { reason, again: true }),
+                };
+                Some(CopyReply { outcome: Some(outcome) }.encode_to_vec())
+            }
+        });
+    }
+
+    async fn make(&self, message: &[u8]) -> Result<wire::Receipt, String> {
+        let request = CopyRequest::decode(message).map_err(|_| "the request cannot be read")?;
+        if request.version != VERSION {
+            return Err(format!("this node knows version {VERSION} of copies"));
+        }
+        let copy = copy_of(&request).ok_or("the request makes no sense")?;
+        // Past the deadline the janitor may remove it at any time (R3).
+        let now = self.metadata.applied_log_time().map_err(|error| error.to_string())?;
+        if now > request.staging_deadline_ms {
+            return Err("the upload has expired".to_owned());
+        }
+        self.fetch(&copy).await.map_err(|error| error.to_string())?;
+        Ok(wire::Receipt {
+            digest: request.digest,
+            size: copy.size,
+            generation: request.generation,
+            node: self.directory.this_node().get(),
+            incarnation: self.incarnation,
+        })
+    }
+
+    /// Fetches `copy` from whoever has it, if it is not here whole already; durable when it returns. Joined
+    /// by all who want the same. Dropping it is safe: what came so far stays for the next try.
+    pub(crate) async fn fetch(&self, copy: &BlobCopy) -> Result<(), CopyError> {
+        if self.blobs.open_cached(copy).await?.is_some() {
+            return Ok(());
+        }
+        let incoming = self.blobs.receive(*copy).await?;
+        self.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming)).done().await?;
+        Ok(())
+    }
+}
+
+/// Why there is no copy here.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CopyError {
+    /// This node cannot keep it.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// Others do not give it.
+    #[error(transparent)]
+    Fetch(#[from] peer::exchange::FetchError),
+}
+
+fn copy_of(request: &CopyRequest) -> Option<BlobCopy> {
+    Some(BlobCopy {
+        digest: Digest::from_bytes(&request.digest)?,
+        size: request.size,
+        generation: UploadId::from_bytes(&request.generation)?,
+        pieces_root: request.pieces_root.as_slice().try_into().ok()?,
+    })
+}
+
+fn patience(size: u64) -> Duration {
+    PATIENCE + Duration::from_secs(size / SLOWEST)
+}

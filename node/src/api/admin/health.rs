@@ -1,0 +1,34 @@
+//! Health and metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use cluster_core::access::Action;
+
+use super::Admin;
+use super::problem::Refusal;
+use crate::http::server::Connection;
+
+pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    let draining = admin.draining.load(Ordering::Relaxed);
+    let fenced = admin.blobs.metrics().volume_failed.load(Ordering::Relaxed);
+    if draining || fenced || !admin.metadata.status().ready {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+    } else {
+        "ready\n".into_response()
+    }
+}
+
+pub(super) async fn metrics(
+    State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], admin.metrics.encode()).into_response())
+}

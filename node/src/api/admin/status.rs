@@ -1,0 +1,46 @@
+//! `/api/v1/status`: whether writes work, how much may fail, what is missing.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
+use cluster_core::access::Action;
+use cluster_core::state;
+use proto::admin::Status;
+use proto::identity::NodeId;
+
+use super::Admin;
+use super::problem::Refusal;
+use crate::http::server::Connection;
+use crate::registry::COPIES_AT_PUSH;
+
+/// `GET`. Answers without a quorum too, from what this node knows.
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+) -> Result<Json<Status>, Refusal> {
+    admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
+    // The read index is a round with a quorum: the proof that there is one.
+    let quorum = admin.metadata.read().await.is_ok();
+    let status = admin.metadata.status();
+    let reader = admin.metadata.local()?;
+    let layout = state::node::layout(&reader)?.unwrap_or_default();
+    let voters = status.voters.len() as u64;
+    Ok(Json(Status {
+        cluster_id: format!("{:032x}", u128::from_be_bytes(admin.cluster_id)),
+        node: NodeId::new(status.node).map_or_else(String::new, |node| node.to_string()),
+        quorum,
+        leader: status.leader.and_then(NodeId::new).map(|leader| leader.to_string()),
+        term: status.term,
+        last_log_index: status.last_log_index,
+        applied_index: status.applied_index,
+        voters,
+        voters_spare: voters.saturating_sub(status.quorum),
+        zones: u64::from(layout.zones),
+        copies_at_push: u64::from(COPIES_AT_PUSH.min(layout.homes)),
+        copies_wanted: u64::from(layout.wanted()),
+        blobs_under_copied: super::nodes::count(|after| state::copies::under_copied(&reader, after, 1024))?,
+    }))
+}

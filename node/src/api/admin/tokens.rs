@@ -1,0 +1,64 @@
+//! `/api/v1/tokens`: what nodes join with.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
+use cluster_core::access::Action;
+use cluster_core::command::node::CreateJoinToken;
+use cluster_core::command::{Command, NodeCommand, Response};
+use cluster_core::record::NodeKind;
+use cluster_core::state;
+use proto::admin::{self, NewToken, Token};
+use proto::digest::{Algorithm, Digest};
+use proto::join::{JoinToken, MAX_MEMBERS};
+
+use super::Admin;
+use super::problem::Refusal;
+use crate::http::server::Connection;
+
+/// Longest life of a token, seconds.
+const MAX_TTL: u64 = 7 * 24 * 3600;
+
+/// `POST`: a token for one node; it names up to [`MAX_MEMBERS`] members.
+pub(super) async fn create(
+    State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+    wanted: Result<Json<NewToken>, JsonRejection>,
+) -> Result<Json<Token>, Refusal> {
+    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    let Json(wanted) = wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
+    if !(1..=MAX_TTL).contains(&wanted.ttl_seconds) {
+        return Err(Refusal::Invalid(format!("a token lives 1 to {MAX_TTL} seconds")));
+    }
+    // Times count in log time; it is moved on so that an idle cluster does not shorten the token's life.
+    admin.metadata.tick().await?;
+    let expires_ms = state::log_time(&admin.metadata.read().await?)? + wanted.ttl_seconds * 1000;
+    let no_randomness = |_| Refusal::Unavailable("the system gives no randomness");
+    let (mut token_id, mut secret) = ([0; 16], [0; 32]);
+    getrandom::fill(&mut token_id).map_err(no_randomness)?;
+    getrandom::fill(&mut secret).map_err(no_randomness)?;
+    let mut secret_hash = [0; 32];
+    secret_hash.copy_from_slice(Digest::of(Algorithm::Sha256, &secret).hash());
+    let kind = match wanted.kind {
+        admin::NodeKind::Full => NodeKind::Full,
+        admin::NodeKind::Edge => NodeKind::Edge,
+    };
+    let command = CreateJoinToken { token: token_id, secret_hash, expires_ms, kind };
+    let command = Command::Node(Box::new(NodeCommand::CreateToken(command)));
+    match admin.metadata.propose(command).await? {
+        Response::JoinTokenCreated => {}
+        _ => return Err(Refusal::Unavailable("unexpected answer of the state machine")),
+    }
+    let present = admin.metadata.members().borrow().clone();
+    let others = present.members.values().filter_map(|member| member.address.parse().ok());
+    let others = others.filter(|other| *other != admin.here);
+    let members = std::iter::once(admin.here.clone()).chain(others).take(MAX_MEMBERS).collect();
+    let token = JoinToken { cluster_id: admin.cluster_id, token_id, secret, members };
+    let id = format!("{:032x}", u128::from_be_bytes(token_id));
+    tracing::info!(token = id, ttl_seconds = wanted.ttl_seconds, "join token made");
+    Ok(Json(Token { id, token: token.to_string(), expires_ms }))
+}

@@ -1,0 +1,284 @@
+//! The composition root: opens, builds, owns and stops everything that one node is made of.
+
+mod figures;
+mod founding;
+mod membership;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use blobs::BlobStore;
+use cluster::{Metadata, MetadataConfig, Start};
+use cluster_core::access::Facts;
+use cluster_core::command::node::Disk;
+use cluster_core::record::ClusterRecord;
+use peer::{PeerAddress, Peers};
+use proto::identity::Principal;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::adapters::copies::Copies;
+use crate::adapters::exchange::{self, Fetches, Holders};
+use crate::adapters::join;
+use crate::adapters::members::{self, Directory};
+use crate::adapters::relay::{self, Relay};
+use crate::adapters::transport::{self, PeerTransport};
+use crate::api::admin::{self, Admin};
+use crate::api::oci::{self, Api};
+use crate::auth::node_key::NodeKey;
+use crate::auth::token::Tokens;
+use crate::auth::{Authenticator, ROOT_USER};
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::http::server;
+use crate::http::tls::Certificate;
+use crate::jobs::janitor::Janitor;
+use crate::jobs::membership::Membership;
+use crate::jobs::registration::Registration;
+use crate::jobs::repair::Repair;
+use crate::registry::Registry;
+use crate::telemetry::metrics::Metrics;
+use figures::figures;
+use membership::Joining;
+
+/// Running requests may take this long after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(30);
+/// Storage may take this long to come to rest.
+const REST: Duration = Duration::from_secs(10);
+/// 2020-01-01: a clock before that is not set, and log time would never forget it.
+const OLDEST_CLOCK: Duration = Duration::from_secs(1_577_836_800);
+
+/// Runs a node until it is told to stop.
+pub(crate) fn run(config: Config) -> Result<()> {
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    if clock < OLDEST_CLOCK {
+        bail!("the clock says it is before 2020: set it (NTP), tokens and leases depend on it");
+    }
+    raise_open_files();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
+}
+
+/// Each connection and each blob that is read takes a descriptor.
+fn raise_open_files() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+    }
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let dir = config.data_dir.clone();
+    let data = tokio::task::spawn_blocking(move || DataDir::open(&dir)).await??;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let key =
+        if data.first_start() { NodeKey::open_or_make(data.path()) } else { NodeKey::open(data.path()) }?;
+    let (directory, announcer, keys) = members::directory(key.node());
+    let peers = Peers::start(
+        peer::Settings { seed: key.seed(), listen: config.peer_listen, limits: peer::Limits::default() },
+        keys,
+    )?;
+    let here = membership::here(&config, &peers)?;
+    let invitation = membership::Invitation::find(config.join.clone(), data.path())?;
+    let start = if invitation.is_some() { Start::Join } else { Start::Found };
+    let settings =
+        MetadataConfig { address: here.to_string(), ..MetadataConfig::new(data.metadata(), key.node()) };
+    let metadata = Metadata::open(settings, PeerTransport(peers.clone()), start).await?;
+    transport::serve(&peers, &metadata);
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let joining = Joining { config: &config, data: &data, metadata: &metadata, peers: &peers, here: &here };
+    // The blobs come after the cluster exists: bytes without metadata are a loss, never a first start.
+    announcer.announce(&metadata);
+    let cluster = joining.cluster(invitation, &announcer).await?;
+    tasks.spawn(announcer.follow(metadata.clone(), stop.clone()));
+    let blobs = BlobStore::open(&data.blobs(), blobs::Settings::new(key.node())).await?;
+    let incarnation = data.incarnation();
+    let parts = Parts { metadata, blobs, peers, directory, here, incarnation };
+    let node = Node::build(&config, &parts, &key, &cluster, &tasks)?;
+    announce(&config, address)?;
+    let served = node.run(listener, &config, stop, tasks).await;
+    let Parts { metadata, blobs, peers, .. } = parts;
+    let blobs_rested = blobs.shutdown(REST).await;
+    let metadata_rested = metadata.shutdown(REST).await;
+    // Last: a leader hands over through peers.
+    peers.shutdown(REST).await;
+    if !metadata_rested || !blobs_rested {
+        bail!("storage did not come to rest in time; nothing acknowledged is lost");
+    }
+    served
+}
+
+/// What a person needs to go on.
+fn announce(config: &Config, address: SocketAddr) -> Result<()> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let host = config.public_url.as_ref().map_or_else(|| address.to_string(), |url| url.host().to_owned());
+    print(&format!(
+        "listening on {scheme}://{address}\nlog in with: docker login {host} --username {ROOT_USER}\n"
+    ))
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("standard output does not take what must be read")
+}
+
+/// What the node is made of.
+struct Parts {
+    metadata: Metadata,
+    blobs: BlobStore,
+    peers: Peers,
+    directory: Directory,
+    here: PeerAddress,
+    incarnation: u64,
+}
+
+impl Parts {
+    fn copies(&self) -> Copies {
+        let Self { metadata, blobs, peers, directory, incarnation, .. } = self;
+        let holders =
+            Holders { peers: peers.clone(), directory: directory.clone(), metadata: metadata.clone() };
+        Copies {
+            peers: peers.clone(),
+            directory: directory.clone(),
+            metadata: metadata.clone(),
+            blobs: blobs.clone(),
+            fetches: Fetches::new(directory.this_node(), holders),
+            incarnation: *incarnation,
+        }
+    }
+}
+
+/// What runs while the node serves.
+struct Node {
+    router: axum::Router,
+    metrics: Arc<Metrics>,
+    certificate: Option<Arc<Certificate>>,
+    janitor: Janitor,
+    membership: Membership,
+    registration: Registration,
+    repair: Repair,
+    draining: Arc<AtomicBool>,
+}
+
+impl Node {
+    fn build(
+        config: &Config,
+        parts: &Parts,
+        key: &NodeKey,
+        cluster: &ClusterRecord,
+        tasks: &TaskTracker,
+    ) -> Result<Self> {
+        let Parts { metadata, blobs, peers, directory, here, incarnation } = parts;
+        let root = Principal::Root(cluster.registry.account.clone());
+        let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
+        let metrics = Arc::new(Metrics::new(figures(metadata.clone(), blobs.clone())));
+        let draining = Arc::new(AtomicBool::new(false));
+        let facts =
+            Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
+        let authenticator = Authenticator::new(metadata.clone(), root, tokens);
+        let copies = parts.copies();
+        let api = |relay| Api {
+            registry: Registry { metadata: metadata.clone(), blobs: blobs.clone(), copies: copies.clone() },
+            authenticator: authenticator.clone(),
+            facts: facts.clone(),
+            public_url: config.public_url.clone(),
+            metrics: metrics.requests.clone(),
+            relay,
+        };
+        join::serve(peers, metadata);
+        copies.serve();
+        exchange::serve(peers, blobs, directory, metadata);
+        relay::serve(peers, oci::router(Arc::new(api(None))));
+        let relay = Relay::new(peers.clone(), directory.clone(), tasks.clone());
+        let admin = Arc::new(Admin {
+            metadata: metadata.clone(),
+            blobs: blobs.clone(),
+            authenticator: authenticator.clone(),
+            facts: facts.clone(),
+            metrics: metrics.clone(),
+            draining: draining.clone(),
+            cluster_id: cluster.cluster_id,
+            here: here.clone(),
+        });
+        let router = oci::router(Arc::new(api(Some(relay)))).merge(admin::router(admin));
+        Ok(Self {
+            router,
+            certificate: config
+                .tls
+                .as_ref()
+                .map(|files| Certificate::load(&files.cert, &files.key))
+                .transpose()?,
+            janitor: Janitor::new(metadata.clone(), blobs.clone()),
+            membership: Membership::new(metadata.clone()),
+            registration: Registration {
+                metadata: metadata.clone(),
+                node: key.node(),
+                place: membership::place(config, here),
+                incarnation: *incarnation,
+                disk: Disk::Kept,
+            },
+            repair: Repair { metadata: metadata.clone(), copies },
+            metrics,
+            draining,
+        })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains.
+    async fn run(
+        self,
+        listener: TcpListener,
+        config: &Config,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Result<()> {
+        tasks.spawn(self.janitor.run(stop.clone()));
+        tasks.spawn(self.membership.run(stop.clone()));
+        tasks.spawn(self.registration.run(stop.clone()));
+        tasks.spawn(self.repair.run(stop.clone()));
+        if let Some(certificate) = &self.certificate {
+            tasks.spawn(certificate.clone().follow(stop.clone()));
+        }
+        tasks.spawn(watch_signals(stop.clone(), self.draining)?);
+        tracing::info!(listen = %listener.local_addr()?, region = %config.region, zone = %config.zone, "serving");
+        let connections = self.metrics.connections.clone();
+        let tls = self.certificate.as_ref().map(Certificate::server_config).transpose()?;
+        let drained = server::serve(listener, tls, self.router, connections, stop.clone(), DRAIN).await;
+        stop.cancel();
+        tasks.close();
+        if tokio::time::timeout(REST, tasks.wait()).await.is_err() {
+            tracing::warn!("background work did not stop in time");
+        }
+        if !drained {
+            tracing::warn!(seconds = DRAIN.as_secs(), "requests were cut at the drain deadline");
+        }
+        Ok(())
+    }
+}
+
+/// Ends when a signal asks the node to stop, or `stop` says so.
+fn watch_signals(stop: CancellationToken, draining: Arc<AtomicBool>) -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = stop.cancelled() => {}
+        }
+        tracing::info!("draining");
+        draining.store(true, Ordering::Relaxed);
+        stop.cancel();
+    })
+}

@@ -1,0 +1,67 @@
+//! The bytes of a blob, from this disk or, while they come, from other nodes.
+
+use std::ops::Range;
+
+use blobs::{BlobCopy, BlobError, Reader};
+use bytes::Bytes;
+use cluster_core::record::BlobRecord;
+use peer::exchange::WideArea;
+
+use super::{Registry, RegistryError};
+use crate::adapters::exchange::{Fetch, StoreSink, blob_of};
+
+/// A blob that can be read.
+pub(crate) enum OpenBlob {
+    /// It is whole on this disk.
+    Here(Reader),
+    /// It is on its way here.
+    Coming(Fetch),
+}
+
+impl OpenBlob {
+    /// Checked bytes of `range` in order: whoever drops it stops wanting them.
+    pub(crate) fn coming(
+        fetch: &Fetch,
+        range: Range<u64>,
+    ) -> impl futures::Stream<Item = Result<Bytes, RegistryError>> + Send + use<> {
+        let reader = fetch.read(range);
+        futures::stream::unfold(Some(reader), |reader| async move {
+            let mut reader = reader?;
+            match reader.next().await {
+                Ok(Some(bytes)) => Some((Ok(bytes), Some(reader))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error.into()), None)),
+            }
+        })
+    }
+}
+
+impl Registry {
+    /// The blob's bytes: this node's copy if it is good, or else a fetch from the nodes that have one, which
+    /// all who ask share and which leaves a copy here.
+    pub(crate) async fn open_blob(
+        &self,
+        copy: &BlobCopy,
+        record: &BlobRecord,
+    ) -> Result<OpenBlob, RegistryError> {
+        let this = self.copies.own_receipt().node;
+        let is_elsewhere = record.copies.iter().any(|node| *node != this);
+        if !is_elsewhere {
+            return Ok(OpenBlob::Here(self.blobs.open_copy(copy).await?));
+        }
+        match self.blobs.open_cached(copy).await {
+            Ok(Some(reader)) => return Ok(OpenBlob::Here(reader)),
+            Ok(None) | Err(BlobError::Damaged | BlobError::Missing) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let incoming = self.blobs.receive(*copy).await?;
+        Ok(OpenBlob::Coming(self.copies.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming))))
+    }
+
+    /// Whether the blob can be read: for a pusher, who would push it again if not.
+    pub(crate) async fn has_bytes(&self, copy: &BlobCopy, record: &BlobRecord) -> bool {
+        let this = self.copies.own_receipt().node;
+        let is_elsewhere = record.copies.iter().any(|node| *node != this);
+        is_elsewhere || self.blobs.open_copy(copy).await.is_ok()
+    }
+}
