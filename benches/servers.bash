@@ -28,7 +28,7 @@ launch() {
     mkdir -p "$data"
     case $server in
         shoal)
-            exec_logged shoal "$shoal" serve --data-dir "$data" --listen "127.0.0.1:$port" \
+            exec_logged shoal "$shoal" serve --data-dir "$data" --listen "127.0.0.1:$port" --peer-listen 127.0.0.1:0 \
                 --anonymous-pull --root-password-file "$dir/password"
             ;;
         distribution)

@@ -225,6 +225,10 @@ fn command(options: &ServerOptions, listen: &str, directory: &Path) -> Command {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--data-dir").arg(directory.join("data"));
     command.args(["--listen", listen]).arg("--root-password-file").arg(directory.join("password"));
+    // Any: the port after the one for HTTP may be somebody else's.
+    if !options.arguments.iter().any(|argument| argument == "--peer-listen") {
+        command.args(["--peer-listen", "127.0.0.1:0"]);
+    }
     if options.anonymous_pull {
         command.arg("--anonymous-pull");
     }

@@ -6,16 +6,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module of `node`, and the modules of `node` that it may name.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("telemetry", &[]),
     ("config", &["auth", "http", "telemetry"]),
-    ("data_dir", &["auth"]),
+    ("data_dir", &[]),
     ("http", &["telemetry"]),
-    ("auth", &[]),
-    ("registry", &[]),
-    ("jobs", &["registry", "telemetry"]),
-    ("api", &["auth", "http", "registry", "telemetry"]),
-    ("app", &["api", "app", "auth", "config", "data_dir", "http", "jobs", "registry", "telemetry"]),
+    ("auth", &["data_dir"]),
+    ("adapters", &["auth", "http"]),
+    ("registry", &["adapters"]),
+    ("jobs", &["adapters", "registry", "telemetry"]),
+    ("api", &["adapters", "auth", "http", "registry", "telemetry"]),
+    (
+        "app",
+        &["adapters", "api", "app", "auth", "config", "data_dir", "http", "jobs", "registry", "telemetry"],
+    ),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

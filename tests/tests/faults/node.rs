@@ -98,6 +98,8 @@ impl Place {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).args(&self.wrapper).arg(binary()).arg("serve");
         command.arg("--data-dir").arg(&self.data).args(["--listen", &self.host]);
+        // Any: the port after the one for HTTP may be somebody else's.
+        command.args(["--peer-listen", "127.0.0.1:0"]);
         command.arg("--root-password-file").arg(self.file("password")).args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())));
         command.stdin(Stdio::null());

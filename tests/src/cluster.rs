@@ -1,0 +1,143 @@
+//! Several `shoal serve` processes that form one cluster, each with a data directory of its own.
+//!
+//! Owns starting the first node, asking it for tokens with the real command, and letting the others join.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use crate::server::{Server, ServerOptions, binary, restrict};
+use crate::wait::wait_for;
+
+/// How long the cluster may take to come to what a test waits for, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The nodes, in the order in which they joined.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The first one made the cluster.
+    pub nodes: Vec<Server>,
+}
+
+impl Cluster {
+    /// A cluster of `count` nodes in zones of their own; all of them vote as far as the cluster lets them.
+    ///
+    /// # Panics
+    /// When a node does not come up or the voters do not settle.
+    pub fn start(count: usize) -> Self {
+        let mut cluster = Self { nodes: vec![Server::start(options(0, None))] };
+        while cluster.nodes.len() < count {
+            cluster.join();
+        }
+        let voters = if count < 3 { 1 } else { 3 };
+        cluster.wait_for_status("the voters to settle", |status| {
+            let found = status["voters"].as_u64();
+            if found == Some(voters) { Ok(()) } else { Err(format!("{found:?} voters")) }
+        });
+        cluster
+    }
+
+    /// Starts one more node with a fresh token of the first node that runs.
+    ///
+    /// # Panics
+    /// When it does not join.
+    pub fn join(&mut self) -> &Server {
+        let token = self.token(&[]);
+        let node = Server::start(options(self.nodes.len(), Some(&token)));
+        self.nodes.push(node);
+        &self.nodes[self.nodes.len() - 1]
+    }
+
+    /// A join token, as `shoal token create` prints it.
+    pub fn token(&mut self, arguments: &[&str]) -> String {
+        let answer = self.operate(&[&["token", "create"], arguments].concat());
+        assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+        String::from_utf8_lossy(&answer.stdout).trim().to_owned()
+    }
+
+    /// Runs an operator's command against the first node that runs.
+    ///
+    /// # Panics
+    /// When the command cannot be started or no node runs.
+    pub fn operate(&mut self, arguments: &[&str]) -> Output {
+        let running = self.nodes.iter_mut().find_map(|node| node.is_running().then_some(&*node));
+        match running {
+            Some(node) => operate(node, arguments),
+            None => panic!("no node runs"),
+        }
+    }
+
+    /// Waits until the first running node's status satisfies `probe`.
+    pub fn wait_for_status<T>(
+        &mut self,
+        what: &str,
+        mut probe: impl FnMut(&serde_json::Value) -> Result<T, String>,
+    ) -> T {
+        wait_for(what, PATIENCE, || {
+            let answer = self.operate(&["status", "--output", "json"]);
+            let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+            let status = serde_json::from_slice(&answer.stdout).map_err(|_| said)?;
+            probe(&status)
+        })
+    }
+
+    /// Index of the node that leads, as the first running node says.
+    pub fn leader(&mut self) -> usize {
+        let leader = self.wait_for_status("a leader", |status| {
+            status["leader"].as_str().map(str::to_owned).ok_or_else(|| "none yet".to_owned())
+        });
+        let place = self.nodes.iter().position(|node| id_of(node).as_deref() == Some(&leader));
+        match place {
+            Some(place) => place,
+            None => panic!("{leader} leads, but is none of ours"),
+        }
+    }
+}
+
+/// Runs an operator's command against `node`.
+///
+/// # Panics
+/// When the command cannot be started.
+pub fn operate(node: &Server, arguments: &[&str]) -> Output {
+    let password = node.data_dir().with_file_name("operator");
+    let written = std::fs::write(&password, node.password()).map_err(anyhow::Error::from);
+    if let Err(error) = written.and_then(|()| restrict(&password)) {
+        panic!("{error:#}");
+    }
+    let mut command = Command::new(binary());
+    command.args(arguments).arg("--url").arg(node.url()).arg("--password-file").arg(password);
+    match command.output() {
+        Ok(output) => output,
+        Err(error) => panic!("shoal {arguments:?}: {error}"),
+    }
+}
+
+/// What `node` calls itself, if it answers.
+fn id_of(node: &Server) -> Option<String> {
+    let answer = operate(node, &["status", "--output", "json"]);
+    let status: serde_json::Value = serde_json::from_slice(&answer.stdout).ok()?;
+    status["node"].as_str().map(str::to_owned)
+}
+
+fn options(place: usize, token: Option<&str>) -> ServerOptions {
+    let zone = ["a", "b", "c", "d", "e"][place % 5];
+    let mut arguments = vec!["--zone".to_owned(), zone.to_owned()];
+    arguments.extend(["--peer-listen".to_owned(), format!("127.0.0.1:{}", free_port())]);
+    if let Some(token) = token {
+        arguments.extend(["--join".to_owned(), token.to_owned()]);
+    }
+    ServerOptions { listen: format!("127.0.0.1:{}", free_port()), arguments, ..ServerOptions::default() }
+}
+
+/// A port that nobody has just now, for TCP and UDP: a node that starts again must be found where it was.
+fn free_port() -> u16 {
+    let free = || {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+        let port = tcp.local_addr().ok()?.port();
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok().then_some(port)
+    };
+    match (0..100).find_map(|_| free()) {
+        Some(port) => port,
+        None => panic!("no port is free"),
+    }
+}

@@ -1,0 +1,15 @@
+//! Several nodes as one registry: real processes that agree, copy and fetch, and that are killed.
+//!
+//! Each test has a cluster of its own; one runs at a time, or they would measure each other.
+
+mod anywhere;
+mod failure;
+mod membership;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by every test here.
+fn alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
