@@ -38,7 +38,7 @@ pub(crate) struct Flags {
     /// Address and port for HTTP [env: SHOAL_LISTEN] [default: 127.0.0.1:5000]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// URL under which clients reach the registry, such as https://registry.example; needed behind a TLS
+    /// URL under which clients reach the registry, such as `https://registry.example`; needed behind a TLS
     /// proxy [env: SHOAL_PUBLIC_URL] [default: what each request says]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
