@@ -4,7 +4,7 @@
 //! [`LayoutRecord::wanted`] of them; those that have fewer stand in an index of their own, which every entry
 //! keeps right for the blobs that it changes. When the layout changes, what a blob wants and what counts may
 //! change for all of them at once, which no single entry can write. So the layout then says from where on
-//! the index is not certain, and [`recount`] moves that on by a bounded number of blobs an entry. Copies of a
+//! the index is not certain, and `recount` moves that on by a bounded number of blobs an entry. Copies of a
 //! node that is gone, or came back with an empty disk, are void from that entry on and taken out of the
 //! records by the same command; until then the node can get no new ones.
 
