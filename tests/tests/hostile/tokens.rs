@@ -104,6 +104,28 @@ fn no_other_algorithm_is_accepted() {
 }
 
 #[test]
+fn a_token_with_any_character_changed_cut_or_doubled_opens_nothing() {
+    // S3: the corpus is every place of a real token.
+    let (_, repository) = Token::good();
+    let token = root().token(&[&format!("repository:{repository}:pull")]);
+    ask(&repository, &token).assert_status(200);
+    for place in 0..token.len() {
+        let (before, after) = (&token[..place], &token[place + 1..]);
+        let other = match token.as_bytes()[place] {
+            b'A' => 'B',
+            _ => 'A',
+        };
+        assert_void(&repository, &format!("{before}{other}{after}"));
+        if place % 16 == 0 {
+            assert_void(&repository, before);
+            assert_void(&repository, &format!("{before}{after}"));
+            assert_void(&repository, &format!("{before}{other}{}", &token[place..]));
+        }
+    }
+    assert_alive();
+}
+
+#[test]
 fn public_material_is_no_secret_to_sign_with() {
     // XT2: HS256 with what anybody can know
     let (mut token, repository) = Token::good();
