@@ -183,7 +183,7 @@ impl Node {
         let Parts { metadata, blobs, peers, directory, here, incarnation } = parts;
         let root = Principal::Root(cluster.registry.account.clone());
         let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
-        let metrics = Arc::new(Metrics::new(figures(metadata.clone(), blobs.clone())));
+        let metrics = Arc::new(Metrics::new(figures(metadata.clone(), blobs.clone(), peers.clone())));
         let draining = Arc::new(AtomicBool::new(false));
         let facts =
             Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };

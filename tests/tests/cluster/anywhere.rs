@@ -124,4 +124,12 @@ fn a_node_without_a_copy_serves_ranges_while_it_fetches() {
         whole.assert_status(200);
         assert_eq!(whole.body, bytes);
     }
+    let fetched = |node: &tests::Server| {
+        let metrics = String::from_utf8_lossy(&node.root().get("/metrics").send().body).into_owned();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("shoal_blob_fetched_bytes_total "));
+        line.and_then(|value| value.parse::<u64>().ok()).expect("a figure")
+    };
+    let all: u64 = cluster.nodes.iter().map(fetched).sum();
+    // Every node but the one that was pushed to.
+    assert!(all >= 3 * bytes.len() as u64, "{all} bytes");
 }
