@@ -88,6 +88,19 @@ impl Group {
         Instant::now() < deadline
     }
 
+    /// Waits until another node leads, and a moment for the last answers of the one before: who was killed
+    /// gives none, and whoever asked it should not wait for as long as for a living one.
+    async fn succeeded(&self, leader: &Member) {
+        const LAST_ANSWERS: Duration = Duration::from_millis(200);
+        let mut metrics = self.raft.server_metrics();
+        let other = |leads: Option<u64>| leads.is_some_and(|node| node != leader.node.get());
+        if metrics.wait_for(|metrics| other(metrics.current_leader)).await.is_err() {
+            // Raft has stopped: the request's own patience ends the wait.
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(LAST_ANSWERS).await;
+    }
+
     /// One request to `leader`.
     pub(super) async fn ask(
         &self,
@@ -95,7 +108,11 @@ impl Group {
         kind: RequestKind,
         patience: Duration,
     ) -> Result<ReplyKind, AskError> {
-        let reply = self.link.call(leader, Service::Metadata, call::request(kind), patience).await;
+        let request = self.link.call(leader, Service::Metadata, call::request(kind), patience);
+        let reply = tokio::select! {
+            reply = request => reply,
+            () = self.succeeded(leader) => Err(TransportError::NoReply),
+        };
         match reply {
             Ok(bytes) => match call::read_reply(&bytes) {
                 Some(ReplyKind::NotLeader(_) | ReplyKind::Refused(_)) => Err(AskError::NotAsked),
