@@ -20,6 +20,7 @@ use proto::digest::Digest;
 use proto::identity::{NodeId, Zone};
 use proto::upload::UploadId;
 use proto::wire::peer::{self as wire, CopyReply, CopyRequest, copy_reply::Outcome};
+use tokio::time::Instant;
 
 use super::exchange::{Fetches, StoreSink, blob_of};
 use super::members::Directory;
@@ -28,6 +29,10 @@ use super::members::Directory;
 const VERSION: u32 = 1;
 /// For a copy of nothing; a blob gets more time by its size.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For a copy of nothing, before another home is asked as well.
+const HEDGE: Duration = Duration::from_millis(300);
+/// A home that takes in less than this in a second is not waited for alone, bytes.
+const USUAL: u64 = 32 << 20;
 /// A home that takes in less than this in a second is asked no longer, bytes.
 const SLOWEST: u64 = 4 << 20;
 
@@ -59,25 +64,30 @@ impl Copies {
         staging_deadline_ms: u64,
     ) -> Vec<Receipt> {
         let mut receipts = vec![self.own_receipt()];
-        let (own_zone, others) = self.candidates(&copy.digest);
+        let (own_zone, mut waiting) = self.candidates(&copy.digest);
         let mut zones: Vec<Zone> = own_zone.into_iter().collect();
-        // Zones without a copy first; in each group in the order of placement, so that homes are asked first.
-        let mut waiting: Vec<(NodeId, Zone)> = others;
         let mut asked = FuturesUnordered::new();
-        let limit = tokio::time::Instant::now() + patience(copy.size);
-        loop {
-            while receipts.len() + asked.len() < wanted && !waiting.is_empty() {
+        let limit = Instant::now() + patience(copy.size);
+        let mut hedges = 0;
+        while receipts.len() < wanted {
+            // Zones without a copy first; in each group in the order of placement, so that homes are asked first.
+            while receipts.len() + asked.len() < wanted + hedges && !waiting.is_empty() {
                 let place = waiting.iter().position(|(_, zone)| !zones.contains(zone)).unwrap_or(0);
                 let (node, zone) = waiting.remove(place);
                 zones.push(zone.clone());
                 asked.push(async move { (zone, self.ask(node, copy, staging_deadline_ms).await) });
             }
-            match tokio::time::timeout_at(limit, asked.next()).await {
+            let hedge = if waiting.is_empty() { limit } else { limit.min(Instant::now() + hedge(copy.size)) };
+            match tokio::time::timeout_at(hedge, asked.next()).await {
                 Ok(Some((_, Some(receipt)))) => receipts.push(receipt),
                 Ok(Some((zone, None))) => zones.retain(|known| *known != zone),
-                Ok(None) | Err(_) => return receipts,
+                Ok(None) => break,
+                Err(_) if hedge == limit => break,
+                // One more than needed: the copy is wanted in the end anyway.
+                Err(_) => hedges += 1,
             }
         }
+        receipts
     }
 
     /// Whether `node` has a whole, synced copy; it makes one if it has not.
@@ -202,6 +212,11 @@ fn copy_of(request: &CopyRequest) -> Option<BlobCopy> {
         generation: UploadId::from_bytes(&request.generation)?,
         pieces_root: request.pieces_root.as_slice().try_into().ok()?,
     })
+}
+
+/// How long a home may be silent before another one is asked as well: it may be dead.
+fn hedge(size: u64) -> Duration {
+    HEDGE + Duration::from_secs(size / USUAL)
 }
 
 fn patience(size: u64) -> Duration {
