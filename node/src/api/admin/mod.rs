@@ -20,6 +20,7 @@ use peer::PeerAddress;
 
 use crate::auth::{AuthError, Authenticator, Verdict};
 use crate::http::server::Connection;
+use crate::registry::edge::Edge;
 use crate::telemetry::metrics::Metrics;
 use problem::Refusal;
 
@@ -44,6 +45,8 @@ pub(crate) struct Admin {
     pub(crate) cluster_id: [u8; 16],
     /// Where other nodes reach this one; part of join tokens.
     pub(crate) here: PeerAddress,
+    /// Set on an edge.
+    pub(crate) edge: Option<Edge>,
 }
 
 /// `/healthz` and `/readyz` say that something is wrong and not what, so anybody may ask; the rest is for
