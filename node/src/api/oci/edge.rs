@@ -48,7 +48,9 @@ pub(super) async fn look(exchange: &Exchange<'_>, operation: &Operation) -> Resu
 fn wanted(operation: &Operation) -> Option<Wanted> {
     match operation {
         Operation::Base | Operation::Extensions(_) => None,
-        Operation::ReadBlob { .. } | Operation::ReadManifest(_, Reference::Digest(_)) => Some(Wanted::Content),
+        Operation::ReadBlob { .. } | Operation::ReadManifest(_, Reference::Digest(_)) => {
+            Some(Wanted::Content)
+        }
         Operation::Catalog
         | Operation::ListTags(_)
         | Operation::ListReferrers(..)
@@ -84,11 +86,7 @@ pub(super) fn goes_to(exchange: &Exchange<'_>, operation: &Operation) -> Result<
 }
 
 /// Lets `leader` answer.
-pub(super) async fn pass(
-    exchange: &Exchange<'_>,
-    leader: NodeId,
-    body: Body,
-) -> Result<Response, OciError> {
+pub(super) async fn pass(exchange: &Exchange<'_>, leader: NodeId, body: Body) -> Result<Response, OciError> {
     // What was passed on here already came to the wrong node: the sender will find the leader.
     let relay = exchange.api.relay.as_ref().ok_or(CutOff)?;
     relay.pass(leader, exchange.parts, exchange.connection, body).await.map_err(upload::not_relayed)
