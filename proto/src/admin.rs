@@ -48,6 +48,24 @@ pub enum NodeState {
     Lost,
 }
 
+/// A person's word on a node's vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pin {
+    /// A voter as long as it can be.
+    Always,
+    /// No voter.
+    Never,
+}
+
+/// Asks to pin a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPin {
+    /// Whether it votes.
+    pub vote: Pin,
+}
+
 /// One node, as the node that answers sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
@@ -59,15 +77,21 @@ pub struct Node {
     pub region: String,
     /// Part of the region that fails on its own.
     pub zone: String,
-    /// Bytes it offers for blobs.
+    /// Bytes of the volume that it keeps blobs on.
     pub capacity_bytes: u64,
+    /// Bytes that a person gave in place of these for placement; 0: nobody did.
+    #[serde(default)]
+    pub assigned_bytes: u64,
     /// What it may be.
     pub kind: NodeKind,
     /// Whether it takes new copies.
     pub state: NodeState,
     /// What it does for the group.
     pub role: Role,
-    /// Entries that it is behind the leader; only the leader knows.
+    /// Whether a person decided on its vote.
+    #[serde(default)]
+    pub pin: Option<Pin>,
+    /// Entries that it has to apply yet; none if it does not answer.
     pub lag_entries: Option<u64>,
     /// Blobs that count on it.
     pub copies: u64,
@@ -113,6 +137,125 @@ pub struct Status {
     pub copies_wanted: u64,
     /// Blobs that have fewer copies than wanted.
     pub blobs_under_copied: u64,
+    /// Whether blobs are being counted again since nodes changed: more may turn out to have too few copies.
+    #[serde(default)]
+    pub is_recounting: bool,
+    /// Voters that answer now.
+    #[serde(default)]
+    pub voters_well: u64,
+    /// Whether writes go on when any one zone is lost, with the voters that answer now.
+    #[serde(default)]
+    pub zone_spare: bool,
+    /// Of an edge: seconds since it last knew that it is current.
+    #[serde(default)]
+    pub contact_age_seconds: Option<u64>,
+    /// Every node, by id.
+    #[serde(default)]
+    pub nodes: Vec<NodeHealth>,
+}
+
+/// How one node is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeHealth {
+    /// Its id, hexadecimal.
+    pub id: String,
+    /// What it may be.
+    pub kind: NodeKind,
+    /// What it does for the group.
+    pub role: Role,
+    /// Whether it takes new copies.
+    pub state: NodeState,
+    /// Domain of policy and failure.
+    pub region: String,
+    /// Part of the region that fails on its own.
+    pub zone: String,
+    /// Its Raft term; none if it does not answer, as the next three.
+    pub term: Option<u64>,
+    /// Last entry of its log.
+    pub last_log_index: Option<u64>,
+    /// Last entry that it has applied.
+    pub applied_index: Option<u64>,
+    /// Entries that it has to apply yet.
+    pub lag_entries: Option<u64>,
+}
+
+/// How one node's part in placement is to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayoutChange {
+    /// Its id.
+    pub node: String,
+    /// Draining, or active again; none leaves it.
+    #[serde(default)]
+    pub state: Option<NodeState>,
+    /// Its capacity in bytes for placement, 0 for that of its volume; none leaves it.
+    #[serde(default)]
+    pub capacity_bytes: Option<u64>,
+}
+
+/// Asks what changes would move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayoutWish {
+    /// Each node once.
+    pub changes: Vec<LayoutChange>,
+    /// Bytes that each node is thought to fetch in a second.
+    pub rate_bytes: u64,
+}
+
+/// What changes would move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutPlan {
+    /// Of the layout that it was planned for.
+    pub version: u64,
+    /// What was asked.
+    pub changes: Vec<LayoutChange>,
+    /// Blobs that were looked at.
+    pub blobs: u64,
+    /// Whether these are all; figures are of them only.
+    pub is_complete: bool,
+    /// Their bytes, once each.
+    pub bytes: u64,
+    /// Blobs of which a copy is made.
+    pub moved_blobs: u64,
+    /// Bytes of all copies that are made.
+    pub moved_bytes: u64,
+    /// How long that takes if every node fetches at the rate that was asked for.
+    pub seconds: u64,
+    /// What the nodes gain and lose; those with nothing to do are left out.
+    pub nodes: Vec<LayoutTraffic>,
+}
+
+/// What one node gains and loses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutTraffic {
+    /// Its id.
+    pub node: String,
+    /// Copies to fetch.
+    pub copies_in: u64,
+    /// Bytes of these.
+    pub bytes_in: u64,
+    /// Copies to let go.
+    pub copies_out: u64,
+    /// Bytes of these.
+    pub bytes_out: u64,
+}
+
+/// Makes planned changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayoutApply {
+    /// Of the plan: refused if the layout is another one by now.
+    pub version: u64,
+    /// Of the plan.
+    pub changes: Vec<LayoutChange>,
+}
+
+/// The layout after a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Rises with every change.
+    pub version: u64,
 }
 
 /// Asks for a join token.
@@ -133,4 +276,35 @@ pub struct Token {
     pub token: String,
     /// When it ends.
     pub expires_ms: u64,
+}
+
+/// A join token as it is listed: without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenInfo {
+    /// Names it.
+    pub id: String,
+    /// What whoever joins with it will be.
+    pub kind: NodeKind,
+    /// When it was made.
+    pub created_ms: u64,
+    /// When it ends.
+    pub expires_ms: u64,
+    /// Whether its time is over.
+    pub is_expired: bool,
+    /// The node that joined with it.
+    pub used_by: Option<String>,
+}
+
+/// All join tokens that are kept, by id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// The tokens.
+    pub tokens: Vec<TokenInfo>,
+}
+
+/// A join token that was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Which.
+    pub id: String,
 }

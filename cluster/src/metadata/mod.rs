@@ -15,7 +15,7 @@ mod read;
 mod space;
 mod status;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub use self::membership::{Members, MembershipError};
 pub use self::open::{MetadataConfig, OpenError, Start};
 pub use self::propose::ProposeError;
 pub use self::read::ReadError;
-pub use self::status::{Progress, Role, Status};
+pub use self::status::{PeerStatus, Progress, Role, Status};
 use crate::raft;
 use crate::raft::transport::{Member, Service, Transport};
 use crate::storage::{LogStore, StateReader, StateStore};
@@ -191,6 +191,11 @@ impl Metadata {
     /// How the group and this node's part of it are doing. Makes a few system calls.
     pub fn status(&self) -> Status {
         status::status(&self.inner)
+    }
+
+    /// How far every member is that answers within `patience`, this node included. Cancel safe.
+    pub async fn statuses(&self, patience: Duration) -> BTreeMap<NodeId, PeerStatus> {
+        status::of_members(&self.inner, patience).await
     }
 
     /// The members of the group, as of now and whenever they change: whom to answer.
