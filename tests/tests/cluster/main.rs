@@ -6,6 +6,7 @@ mod anywhere;
 mod edge;
 mod failure;
 mod membership;
+mod operators;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
