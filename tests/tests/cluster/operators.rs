@@ -51,7 +51,8 @@ fn a_node_takes_over_from_a_living_one_and_from_a_dead_one() {
     let images: Vec<_> = (0..5).map(|_| cluster.nodes[1].root().push_image("team/kept", "v1")).collect();
     wait_for_copies(&mut cluster);
     cluster.join();
-    let [first, second, third, fourth] = [0, 1, 2, 3].map(|place| id_of(&cluster.nodes[place]).expect("an id"));
+    let [first, second, third, fourth] =
+        [0, 1, 2, 3].map(|place| id_of(&cluster.nodes[place]).expect("an id"));
     let wrong = "ffffffffffffffff";
     assert_refused(&cluster.operate(&["node", "replace", &first, &first]), "itself");
     assert_refused(&cluster.operate(&["node", "replace", wrong, &fourth]), "no such node");
@@ -91,8 +92,13 @@ fn a_layout_is_made_as_planned_or_not_at_all() {
     assert_eq!(plan["blobs"], 10, "{plan}");
     assert_eq!(plan["is_complete"], true);
     let traffic = plan["nodes"].as_array().expect("nodes");
-    let given = traffic.iter().find(|node| node["node"] == id.as_str()).map(|node| node["copies_out"].clone());
-    assert_eq!(given.unwrap_or(0.into()), plan["moved_blobs"], "each of its copies is made elsewhere: {plan}");
+    let given =
+        traffic.iter().find(|node| node["node"] == id.as_str()).map(|node| node["copies_out"].clone());
+    assert_eq!(
+        given.unwrap_or(0.into()),
+        plan["moved_blobs"],
+        "each of its copies is made elsewhere: {plan}"
+    );
     let version = plan["version"].to_string();
     // The world changes: another node's weight.
     let other = id_of(&cluster.nodes[1]).expect("an id");
@@ -181,7 +187,11 @@ fn tokens_are_listed_without_secrets_and_revoked() {
 #[test]
 fn completions_and_exit_codes_are_there_without_a_node() {
     let run = |arguments: &[&str]| {
-        std::process::Command::new(binary()).args(arguments).env("SHOAL_PASSWORD", "x").output().expect("shoal")
+        std::process::Command::new(binary())
+            .args(arguments)
+            .env("SHOAL_PASSWORD", "x")
+            .output()
+            .expect("shoal")
     };
     for shell in ["bash", "zsh", "fish"] {
         let script = out(&run(&["completions", shell]));
