@@ -9,8 +9,8 @@ mod raft;
 mod storage;
 
 pub use metadata::{
-    Members, MembershipError, Metadata, MetadataConfig, OpenError, Progress, ProposeError, ReadError, Role,
-    Start, Status, Unavailable,
+    Members, MembershipError, Metadata, MetadataConfig, OpenError, PeerStatus, Progress, ProposeError,
+    ReadError, Role, Start, Status, Unavailable,
 };
 pub use raft::transport::{MAX_MESSAGE_BYTES, Member, NoPeers, Service, Transport, TransportError};
 pub use storage::{DirectoryError, StateReader, StorageError};

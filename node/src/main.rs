@@ -1,7 +1,7 @@
 //! The binary `shoal`: arguments to exit code. Everything else is in the modules; [`app`] puts them
 //! together.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
+//! Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration; of the operator's commands see [`cli`].
 
 mod adapters;
 mod api;
@@ -17,13 +17,13 @@ mod telemetry;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use config::{Config, Flags};
 
 /// A container registry made of equal nodes: push to any, pull from any.
 #[derive(Parser)]
-#[command(name = "shoal", version, arg_required_else_help = true)]
+#[command(name = "shoal", version, arg_required_else_help = true, after_help = cli::EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -40,7 +40,7 @@ enum Command {
 fn main() -> ExitCode {
     let flags = match Arguments::parse().command {
         Command::Serve(flags) => flags,
-        Command::Operate(command) => return cli::run(command),
+        Command::Operate(command) => return cli::run(command, Arguments::command()),
     };
     let config = match Config::load(&flags) {
         Ok(config) => config,

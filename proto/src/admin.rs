@@ -3,7 +3,11 @@
 //! Shared by the node that answers and the command that asks, so that the two cannot part. Times are
 //! milliseconds since 1970, sizes bytes. Fields are only ever added; readers ignore those they do not know.
 
+mod layout;
+
 use serde::{Deserialize, Serialize};
+
+pub use layout::{Layout, LayoutApply, LayoutChange, LayoutPlan, LayoutTraffic, LayoutWish};
 
 /// The answer to a request that was refused or failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +52,24 @@ pub enum NodeState {
     Lost,
 }
 
+/// A person's word on a node's vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pin {
+    /// A voter as long as it can be.
+    Always,
+    /// No voter.
+    Never,
+}
+
+/// Asks to pin a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPin {
+    /// Whether it votes.
+    pub vote: Pin,
+}
+
 /// One node, as the node that answers sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
@@ -59,15 +81,21 @@ pub struct Node {
     pub region: String,
     /// Part of the region that fails on its own.
     pub zone: String,
-    /// Bytes it offers for blobs.
+    /// Bytes of the volume that it keeps blobs on.
     pub capacity_bytes: u64,
+    /// Bytes that a person gave in place of these for placement; 0: nobody did.
+    #[serde(default)]
+    pub assigned_bytes: u64,
     /// What it may be.
     pub kind: NodeKind,
     /// Whether it takes new copies.
     pub state: NodeState,
     /// What it does for the group.
     pub role: Role,
-    /// Entries that it is behind the leader; only the leader knows.
+    /// Whether a person decided on its vote.
+    #[serde(default)]
+    pub pin: Option<Pin>,
+    /// Entries that it has to apply yet; none if it does not answer.
     pub lag_entries: Option<u64>,
     /// Blobs that count on it.
     pub copies: u64,
@@ -113,6 +141,46 @@ pub struct Status {
     pub copies_wanted: u64,
     /// Blobs that have fewer copies than wanted.
     pub blobs_under_copied: u64,
+    /// Whether blobs are being counted again since nodes changed: more may turn out to have too few copies.
+    #[serde(default)]
+    pub is_recounting: bool,
+    /// Voters that answer now.
+    #[serde(default)]
+    pub voters_well: u64,
+    /// Whether writes go on when any one zone is lost, with the voters that answer now.
+    #[serde(default)]
+    pub zone_spare: bool,
+    /// Of an edge: seconds since it last knew that it is current.
+    #[serde(default)]
+    pub contact_age_seconds: Option<u64>,
+    /// Every node, by id.
+    #[serde(default)]
+    pub nodes: Vec<NodeHealth>,
+}
+
+/// How one node is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeHealth {
+    /// Its id, hexadecimal.
+    pub id: String,
+    /// What it may be.
+    pub kind: NodeKind,
+    /// What it does for the group.
+    pub role: Role,
+    /// Whether it takes new copies.
+    pub state: NodeState,
+    /// Domain of policy and failure.
+    pub region: String,
+    /// Part of the region that fails on its own.
+    pub zone: String,
+    /// Its Raft term; none if it does not answer, as the next three.
+    pub term: Option<u64>,
+    /// Last entry of its log.
+    pub last_log_index: Option<u64>,
+    /// Last entry that it has applied.
+    pub applied_index: Option<u64>,
+    /// Entries that it has to apply yet.
+    pub lag_entries: Option<u64>,
 }
 
 /// Asks for a join token.
@@ -133,4 +201,35 @@ pub struct Token {
     pub token: String,
     /// When it ends.
     pub expires_ms: u64,
+}
+
+/// A join token as it is listed: without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenInfo {
+    /// Names it.
+    pub id: String,
+    /// What whoever joins with it will be.
+    pub kind: NodeKind,
+    /// When it was made.
+    pub created_ms: u64,
+    /// When it ends.
+    pub expires_ms: u64,
+    /// Whether its time is over.
+    pub is_expired: bool,
+    /// The node that joined with it.
+    pub used_by: Option<String>,
+}
+
+/// All join tokens that are kept, by id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// The tokens.
+    pub tokens: Vec<TokenInfo>,
+}
+
+/// A join token that was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Which.
+    pub id: String,
 }

@@ -48,6 +48,17 @@ impl Cluster {
         &self.nodes[self.nodes.len() - 1]
     }
 
+    /// Starts an edge with further arguments of `shoal serve`; it is none of [`Cluster::nodes`].
+    ///
+    /// # Panics
+    /// When it does not join.
+    pub fn join_edge(&mut self, arguments: &[&str]) -> Server {
+        let token = self.token(&["--edge"]);
+        let mut options = options(self.nodes.len(), Some(&token));
+        options.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        Server::start(options)
+    }
+
     /// A join token, as `shoal token create` prints it.
     pub fn token(&mut self, arguments: &[&str]) -> String {
         let answer = self.operate(&[&["token", "create"], arguments].concat());
@@ -113,7 +124,7 @@ pub fn operate(node: &Server, arguments: &[&str]) -> Output {
 }
 
 /// What `node` calls itself, if it answers.
-fn id_of(node: &Server) -> Option<String> {
+pub fn id_of(node: &Server) -> Option<String> {
     let answer = operate(node, &["status", "--output", "json"]);
     let status: serde_json::Value = serde_json::from_slice(&answer.stdout).ok()?;
     status["node"].as_str().map(str::to_owned)

@@ -15,7 +15,7 @@ mod read;
 mod space;
 mod status;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub use self::membership::{Members, MembershipError};
 pub use self::open::{MetadataConfig, OpenError, Start};
 pub use self::propose::ProposeError;
 pub use self::read::ReadError;
-pub use self::status::{Progress, Role, Status};
+pub use self::status::{PeerStatus, Progress, Role, Status};
 use crate::raft;
 use crate::raft::transport::{Member, Service, Transport};
 use crate::storage::{LogStore, StateReader, StateStore};
@@ -159,9 +159,43 @@ impl Metadata {
         state::log_time(&self.local()?).map_err(|error| ReadError::StorageFailed(Arc::new(error)))
     }
 
+    /// Index of the last entry that this node has applied; 0 before the first.
+    pub fn applied_index(&self) -> u64 {
+        self.inner.state.applied_index().unwrap_or(0)
+    }
+
+    /// Waits until this node has applied the entry at `index`. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Unavailable::TimedOut`] after `patience`.
+    pub async fn applied(&self, index: u64, patience: Duration) -> Result<(), Unavailable> {
+        if self.applied_index() >= index {
+            return Ok(());
+        }
+        let applied = self.inner.group.raft.wait(Some(patience));
+        let applied = applied.applied_index_at_least(Some(index), "an index that was asked for").await;
+        applied.map(drop).map_err(|_| Unavailable::TimedOut)
+    }
+
+    /// Who leads, as far as this node knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.inner.group.raft.metrics().borrow().current_leader.and_then(NodeId::new)
+    }
+
+    /// From now on no state that this node showed is lost in a crash, though nobody can be asked after it:
+    /// for nodes that answer from their own state (invariant I20). Costs a sync for each step.
+    pub fn keep_view(&self) {
+        self.inner.log.save_commits();
+    }
+
     /// How the group and this node's part of it are doing. Makes a few system calls.
     pub fn status(&self) -> Status {
         status::status(&self.inner)
+    }
+
+    /// How far every member is that answers within `patience`, this node included. Cancel safe.
+    pub async fn statuses(&self, patience: Duration) -> BTreeMap<NodeId, PeerStatus> {
+        status::of_members(&self.inner, patience).await
     }
 
     /// The members of the group, as of now and whenever they change: whom to answer.

@@ -1,12 +1,19 @@
 //! How the group and this node's part of it are doing, as plain numbers.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use openraft::ServerState;
+use proto::identity::NodeId;
+use proto::wire::raft as wire;
+use tokio::task::JoinSet;
 
 use super::Inner;
+use super::call::{self, ReplyKind, RequestKind};
 use super::leader::Leader;
+use crate::raft::transport::Service;
 
 /// What this node is to the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +80,42 @@ pub struct Status {
     pub entries_proposed: u64,
     /// Commands in these groups.
     pub commands_proposed: u64,
+}
+
+/// What another member says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Raft term.
+    pub term: u64,
+    /// Index of the last entry in its log.
+    pub last_log_index: u64,
+    /// Index of the last entry that it has applied.
+    pub applied_index: u64,
+}
+
+/// Asks all members at once, this node included; who does not answer within `patience` is left out.
+pub(super) async fn of_members(inner: &Inner, patience: Duration) -> BTreeMap<NodeId, PeerStatus> {
+    let members = inner.members.borrow().members.clone();
+    let mut asked = JoinSet::new();
+    for member in members.into_values().filter(|member| member.node != inner.group.node) {
+        let link = inner.group.link.clone();
+        let request = call::request(RequestKind::Status(wire::StatusRequest {}));
+        asked.spawn(async move {
+            let reply = link.call(&member, Service::Metadata, request, patience).await.ok()?;
+            let Some(ReplyKind::Status(reply)) = call::read_reply(&reply) else { return None };
+            let wire::StatusReply { term, last_log_index, applied_index, .. } = reply;
+            (reply.node == member.node.get())
+                .then_some((member.node, PeerStatus { term, last_log_index, applied_index }))
+        });
+    }
+    let own = status(inner);
+    let Status { term, last_log_index, applied_index, .. } = own;
+    let mut statuses =
+        BTreeMap::from([(inner.group.node, PeerStatus { term, last_log_index, applied_index })]);
+    while let Some(answer) = asked.join_next().await {
+        statuses.extend(answer.ok().flatten());
+    }
+    statuses
 }
 
 /// What is counted since the start.

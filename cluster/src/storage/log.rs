@@ -4,6 +4,8 @@
 //! log id that is surely committed, written along with later entries; `n` the node that the log belongs to. Which entries there are and how large is also kept in memory, read at start
 //! together with every entry, so that a damaged or incomplete log is refused before anything is answered.
 
+mod step_down;
+
 use std::fmt::Debug;
 use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::path::PathBuf;
@@ -94,18 +96,10 @@ impl LogStore {
         self.log.write([(NODE.to_vec(), Some(node.get().to_be_bytes().to_vec()))], Durability::Now)
     }
 
-    /// Gives up the leadership that `node` had when it stopped, so that it has to be elected anew. openraft
-    /// would go on as leader of the same term, with reads that do not wait for entries which were acknowledged
-    /// before the stop and whose commit it does not know of yet (0.9.25, `Engine::startup`). Safe: the term
-    /// stays, nothing is written under it any more, and an election raises it. Blocks.
-    pub(crate) fn step_down(&self, node: NodeId) -> Result<(), StorageError> {
-        match read::<Vote<u64>>(&self.log.reader()?, VOTE)? {
-            Some(vote) if vote.committed && vote.leader_id.node_id == node.get() => {
-                let vote = Vote { committed: false, ..vote };
-                self.log.write([(VOTE.to_vec(), Some(vote.encode()))], Durability::Now)
-            }
-            _ => Ok(()),
-        }
+    /// From now on what is committed is on disk before it is applied, so that a state that was shown is there
+    /// again after a crash without anybody's help; one sync more for each step.
+    pub(crate) fn save_commits(&self) {
+        self.span().saves_commits = true;
     }
 
     /// Bytes of all entries that are there.
@@ -191,10 +185,18 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         vote.map_err(|error| StorageIOError::read_vote(&error).into())
     }
 
-    /// Costs no sync of its own: it is written with the next entries, so what is read may be a little older.
+    /// Costs no sync of its own unless [`LogStore::save_commits`] was called: it is written with the next
+    /// entries, so what is read may be a little older.
     async fn save_committed(&mut self, committed: Option<LogId<u64>>) -> Result<(), RaftStorageError<u64>> {
-        self.span().committed = committed;
-        Ok(())
+        let is_saved = {
+            let mut span = self.span();
+            span.committed = committed;
+            span.saves_commits
+        };
+        let Some(committed) = committed.filter(|_| is_saved) else { return Ok(()) };
+        let log = Arc::clone(&self.log);
+        let write = move || log.write([(COMMITTED.to_vec(), Some(committed.encode()))], Durability::Now);
+        blocking(self.path(), write).await.map_err(|error| StorageIOError::write(&error).into())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId<u64>>, RaftStorageError<u64>> {

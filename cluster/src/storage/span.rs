@@ -11,6 +11,8 @@ pub(super) struct Span {
     pub(super) last: Option<LogId<u64>>,
     /// What is known to be committed: up to it the state is brought at start, with or without a quorum.
     pub(super) committed: Option<LogId<u64>>,
+    /// Whether `committed` is written before it is applied.
+    pub(super) saves_commits: bool,
     /// Index of the first entry, if there is one.
     pub(super) first: u64,
     /// Stored size of each entry from `first` on, bytes.

@@ -62,7 +62,7 @@ impl StateStore {
     }
 
     /// Index of the last applied entry. Unreadable counts as none, which `Directory` refuses.
-    pub(super) fn applied_index(&self) -> Option<u64> {
+    pub(crate) fn applied_index(&self) -> Option<u64> {
         applied_index(&self.engine)
     }
 

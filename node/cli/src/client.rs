@@ -51,9 +51,23 @@ pub(crate) enum ClientError {
     /// No password was given.
     #[error("a password is needed: give --password-file, or set SHOAL_PASSWORD")]
     NoPassword,
+    /// Waited for as long as was allowed.
+    #[error("not done in time: {0}; it goes on, run the command again to wait on")]
+    NotInTime(String),
     /// A certificate file without a certificate.
     #[error("{} holds no certificate (PEM)", .0.display())]
     NoCertificate(PathBuf),
+}
+
+impl ClientError {
+    /// See [`crate::EXIT_CODES`].
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unreachable { .. } => 3,
+            Self::NotInTime(_) => 4,
+            _ => 1,
+        }
+    }
 }
 
 /// Which node is asked, and by whom.

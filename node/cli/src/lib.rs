@@ -3,33 +3,47 @@
 //! Owns arguments, the way to the node, and how answers look. Never touches a data directory and knows
 //! nothing of the node's inside: what it can do, anybody can do over HTTP.
 //!
-//! Exit codes: 0 done, 1 the node refused or could not be reached, 2 wrong arguments.
+//! Exit codes: see [`EXIT_CODES`].
 
 mod client;
 mod commands;
 mod output;
+mod size;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use client::Access;
-use commands::{node, status, token};
+use client::{Access, ClientError};
+use commands::{layout, node, status, token};
 use output::Format;
 
 /// What an operator can ask for.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show how the cluster is doing.
-    Status(Options),
-    /// Show, drain and remove nodes.
+    Status(Watched),
+    /// Show, drain, replace, pin and remove nodes.
     #[command(subcommand)]
     Node(node::Command),
-    /// Make tokens with which nodes join.
+    /// Make, list and revoke tokens with which nodes join.
     #[command(subcommand)]
     Token(token::Command),
+    /// Show what a change of the nodes would move, and make it.
+    #[command(subcommand)]
+    Layout(layout::Command),
+    /// Print a script that completes commands, for `eval` or a file that the shell reads
+    Completions {
+        /// For which shell
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
 }
+
+/// For `--help`.
+pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, with the reason on standard error; 2 wrong \
+    arguments or configuration; 3 the node could not be reached; 4 not done in time, and going on.";
 
 /// How to reach the node, and how to show its answer.
 #[derive(Debug, clap::Args)]
@@ -41,12 +55,49 @@ pub struct Options {
     output: Format,
 }
 
+/// An answer that can be asked for again and again.
+#[derive(Debug, clap::Args)]
+pub struct Watched {
+    /// Ask again after this time until interrupted; 2s if no time is given
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_name = "TIME",
+        value_parser = humantime::parse_duration)]
+    watch: Option<std::time::Duration>,
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Watched {
+    /// The answer; with `--watch`, shows all but the one that fails.
+    fn run(&self, ask: impl Fn(&Options) -> Result<String, ClientError>) -> Result<String, ClientError> {
+        let Some(pause) = self.watch else { return ask(&self.options) };
+        loop {
+            let text = ask(&self.options)?;
+            let mut out = io::stdout().lock();
+            // Home, and clear what is below.
+            let screen = if out.is_terminal() { "\x1b[H\x1b[J" } else { "" };
+            if write!(out, "{screen}{text}").and_then(|()| out.flush()).is_err() {
+                return Ok(String::new());
+            }
+            drop(out);
+            std::thread::sleep(pause);
+        }
+    }
+}
+
 /// Runs one command to its exit code; the answer goes to standard output, what went wrong to standard error.
-pub fn run(command: Command) -> ExitCode {
+///
+/// `program`: all of its commands, for completions.
+pub fn run(command: Command, mut program: clap::Command) -> ExitCode {
     let answer = match command {
-        Command::Status(options) => status::show(&options),
+        Command::Status(watched) => watched.run(status::show),
         Command::Node(command) => node::run(command),
         Command::Token(command) => token::run(command),
+        Command::Layout(command) => layout::run(command),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut program, "shoal", &mut script);
+            Ok(String::from_utf8_lossy(&script).into_owned())
+        }
     };
     let shown = answer.map(|text| io::stdout().lock().write_all(text.as_bytes()));
     match shown {
@@ -54,7 +105,7 @@ pub fn run(command: Command) -> ExitCode {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "shoal: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -6,6 +6,7 @@ use blobs::BlobStore;
 use cluster::Metadata;
 use peer::{Link, Peers};
 
+use crate::registry::edge::Edge;
 use crate::telemetry::metrics::Figure;
 
 /// Reads them all, whenever it is called.
@@ -13,8 +14,18 @@ pub(super) fn figures(
     metadata: Metadata,
     blobs: BlobStore,
     peers: Peers,
+    edge: Option<Edge>,
 ) -> impl Fn() -> Vec<Figure> + Send + Sync {
-    move || [of_blobs(&blobs), of_metadata(&metadata), of_peers(&peers)].concat()
+    move || [of_blobs(&blobs), of_metadata(&metadata), of_peers(&peers), of_edge(edge.as_ref())].concat()
+}
+
+/// Nothing of other nodes: a graph of an absent figure is no flat line.
+fn of_edge(edge: Option<&Edge>) -> Vec<Figure> {
+    let age = edge.map(|edge| {
+        let help = "Since this edge last knew that its state is current";
+        Figure::gauge("edge_contact_age_seconds", help, edge.age().as_secs())
+    });
+    age.into_iter().collect()
 }
 
 fn of_blobs(blobs: &BlobStore) -> Vec<Figure> {

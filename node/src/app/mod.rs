@@ -43,6 +43,7 @@ use crate::jobs::membership::Membership;
 use crate::jobs::registration::Registration;
 use crate::jobs::repair::Repair;
 use crate::registry::Registry;
+use crate::registry::edge::Edge;
 use crate::telemetry::metrics::Metrics;
 use figures::figures;
 use membership::Joining;
@@ -169,6 +170,7 @@ struct Node {
     membership: Membership,
     registration: Registration,
     repair: Repair,
+    edge: Option<Edge>,
     draining: Arc<AtomicBool>,
 }
 
@@ -183,14 +185,21 @@ impl Node {
         let Parts { metadata, blobs, peers, directory, here, incarnation } = parts;
         let root = Principal::Root(cluster.registry.account.clone());
         let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
-        let metrics = Arc::new(Metrics::new(figures(metadata.clone(), blobs.clone(), peers.clone())));
+        let edge = Edge::of(metadata, key.node(), config.edge)?;
+        let figures = figures(metadata.clone(), blobs.clone(), peers.clone(), edge.clone());
+        let metrics = Arc::new(Metrics::new(figures));
         let draining = Arc::new(AtomicBool::new(false));
         let facts =
             Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
         let authenticator = Authenticator::new(metadata.clone(), root, tokens);
         let copies = parts.copies();
         let api = |relay| Api {
-            registry: Registry { metadata: metadata.clone(), blobs: blobs.clone(), copies: copies.clone() },
+            registry: Registry {
+                metadata: metadata.clone(),
+                blobs: blobs.clone(),
+                copies: copies.clone(),
+                edge: edge.clone(),
+            },
             authenticator: authenticator.clone(),
             facts: facts.clone(),
             public_url: config.public_url.clone(),
@@ -211,6 +220,7 @@ impl Node {
             draining: draining.clone(),
             cluster_id: cluster.cluster_id,
             here: here.clone(),
+            edge: edge.clone(),
         });
         let router = oci::router(Arc::new(api(Some(relay)))).merge(admin::router(admin));
         Ok(Self {
@@ -230,6 +240,7 @@ impl Node {
                 disk: Disk::Kept,
             },
             repair: Repair { metadata: metadata.clone(), copies },
+            edge,
             metrics,
             draining,
         })
@@ -247,6 +258,9 @@ impl Node {
         tasks.spawn(self.membership.run(stop.clone()));
         tasks.spawn(self.registration.run(stop.clone()));
         tasks.spawn(self.repair.run(stop.clone()));
+        if let Some(edge) = self.edge {
+            tasks.spawn(edge.follow(stop.clone()));
+        }
         if let Some(certificate) = &self.certificate {
             tasks.spawn(certificate.clone().follow(stop.clone()));
         }

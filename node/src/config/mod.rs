@@ -18,6 +18,7 @@ pub(crate) use source::Flags;
 
 use crate::auth::Secret;
 use crate::http::public_url::PublicUrl;
+use crate::registry::edge::Limits;
 use crate::telemetry::log::LogFormat;
 
 /// What `shoal serve` runs with.
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) peer_addresses: Vec<HostPort>,
     /// The cluster to become a node of at the first start.
     pub(crate) join: Option<JoinToken>,
+    /// What an edge may do without contact.
+    pub(crate) edge: Limits,
 }
 
 /// Files of the certificate that is served.

@@ -10,6 +10,7 @@ use proto::join::JoinToken;
 use super::source::{Value, Values};
 use super::{Config, TlsFiles};
 use crate::auth::Secret;
+use crate::registry::edge::Limits;
 use crate::telemetry::log::LogFormat;
 
 /// Shortest root password in bytes.
@@ -31,6 +32,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
     let insecure_http = parse(values, "insecure_http", "false", "true or false", mistakes);
     let log_format = parse(values, "log_format", "text", "text or json", mistakes);
     let join = join(values, mistakes);
+    let edge = edge(values, mistakes);
     let peer_listen = peer_listen(values, listen, mistakes);
     let peer_addresses = peer_addresses(values, peer_listen, mistakes);
     let tls = tls(values, mistakes);
@@ -63,6 +65,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
         peer_listen: peer_listen?,
         peer_addresses: peer_addresses?,
         join,
+        edge: edge?,
     })
 }
 
@@ -122,6 +125,16 @@ fn join(values: &Values, mistakes: &mut Vec<String>) -> Option<JoinToken> {
             None
         }
     }
+}
+
+fn edge(values: &Values, mistakes: &mut Vec<String>) -> Option<Limits> {
+    let stale_tags = parse(values, "stale_tags", "false", "true or false", mistakes);
+    let mut time = |name| {
+        let wanted = "a time such as 24h or 30m";
+        parse::<humantime::Duration>(values, name, "24h", wanted, mistakes).map(Into::into)
+    };
+    let (max_stale, max_policy_age) = (time("max_stale"), time("max_policy_age"));
+    Some(Limits { stale_tags: stale_tags?, max_stale: max_stale?, max_policy_age: max_policy_age? })
 }
 
 fn parse<T: FromStr>(

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The settings, by the name they have in the file.
-pub(super) const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 18] = [
     "data_dir",
     "listen",
     "public_url",
@@ -20,6 +20,9 @@ pub(super) const NAMES: [&str; 15] = [
     "peer_listen",
     "peer_addresses",
     "join",
+    "stale_tags",
+    "max_stale",
+    "max_policy_age",
     "config",
 ];
 
@@ -79,6 +82,18 @@ pub(crate) struct Flags {
     /// Token of `shoal token create`: become a node of that cluster at the first start [env: SHOAL_JOIN]
     #[arg(long, value_name = "TOKEN")]
     join: Option<String>,
+    /// On an edge that is cut off: answer reads by tag with what it last knew, marked as stale
+    /// [env: SHOAL_STALE_TAGS] [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    stale_tags: Option<String>,
+    /// On an edge: how long after its last contact with the cluster it does so
+    /// [env: SHOAL_MAX_STALE] [default: 24h]
+    #[arg(long, value_name = "TIME")]
+    max_stale: Option<String>,
+    /// On an edge: how long after its last contact it serves what not everybody may read; 0: never without
+    /// contact [env: SHOAL_MAX_POLICY_AGE] [default: 24h]
+    #[arg(long, value_name = "TIME")]
+    max_policy_age: Option<String>,
 }
 
 impl Flags {
@@ -99,6 +114,9 @@ impl Flags {
             "peer_listen" => self.peer_listen.as_ref(),
             "peer_addresses" => self.peer_addresses.as_ref(),
             "join" => self.join.as_ref(),
+            "stale_tags" => self.stale_tags.as_ref(),
+            "max_stale" => self.max_stale.as_ref(),
+            "max_policy_age" => self.max_policy_age.as_ref(),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 //! these; each asks the metadata what is true and the blob store for bytes.
 
 mod delete;
+pub(crate) mod edge;
 mod fetch;
 mod pull;
 mod push;
@@ -69,9 +70,20 @@ pub(crate) struct Registry {
     pub(crate) blobs: BlobStore,
     /// Where they are beside here.
     pub(crate) copies: Copies,
+    /// On an edge: how it may answer without the others.
+    pub(crate) edge: Option<edge::Edge>,
 }
 
 impl Registry {
+    /// The state that names are read from: linearizable; on an edge this node's own, since [`edge::Edge::look`]
+    /// came before and made it current, or decided that it may be old.
+    async fn current(&self) -> Result<StateReader, ReadError> {
+        match self.edge {
+            Some(_) => self.metadata.local(),
+            None => self.metadata.read().await,
+        }
+    }
+
     /// Asks `question` of this node's state, and again behind a linearizable barrier if that finds
     /// nothing: right for content named by digest, which never changes.
     async fn local_first<T>(

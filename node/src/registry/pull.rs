@@ -58,7 +58,7 @@ impl Registry {
         question: impl Fn(&StateReader) -> Result<Option<T>, StateError<StorageError>>,
     ) -> Result<Option<T>, RegistryError> {
         match reference {
-            Reference::Tag(_) => Ok(question(&self.metadata.read().await?)?),
+            Reference::Tag(_) => Ok(question(&self.current().await?)?),
             Reference::Digest(_) => self.local_first(question).await,
         }
     }
@@ -101,7 +101,7 @@ impl Registry {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Option<Page<Tag>>, RegistryError> {
-        let reader = self.metadata.read().await?;
+        let reader = self.current().await?;
         if state::repository::repository(&reader, repository)?.is_none() {
             return Ok(None);
         }
@@ -115,7 +115,7 @@ impl Registry {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<RepositoryName>, RegistryError> {
-        let reader = self.metadata.read().await?;
+        let reader = self.current().await?;
         Ok(state::repository::repositories(&reader, registry, after, limit)?)
     }
 
@@ -126,7 +126,7 @@ impl Registry {
         digest: &Digest,
         limit: usize,
     ) -> Result<Vec<RepositoryName>, RegistryError> {
-        let reader = self.metadata.read().await?;
+        let reader = self.current().await?;
         Ok(state::blob::repositories_with_blob(&reader, registry, digest, limit)?)
     }
 
@@ -141,7 +141,7 @@ impl Registry {
         mut after: Option<Digest>,
         max_bytes: usize,
     ) -> Result<(Vec<ReferrerRow>, Option<Digest>), RegistryError> {
-        let reader = self.metadata.read().await?;
+        let reader = self.current().await?;
         let (repository, subject) = (repository.clone(), *subject);
         let gather = move || -> Result<_, StateError<StorageError>> {
             let (mut rows, mut bytes) = (Vec::new(), 0);

@@ -3,8 +3,10 @@
 //! Each test has a cluster of its own; one runs at a time, or they would measure each other.
 
 mod anywhere;
+mod edge;
 mod failure;
 mod membership;
+mod operators;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -219,6 +219,7 @@ fn node_from_wire(kind: Kind) -> Result<NodeCommand, DecodeError> {
         Kind::UpdateNode(update) => node_encoding::update(update),
         Kind::SetNodeState(set) => node_encoding::set_state(set),
         Kind::PinVoter(pin) => node_encoding::pin_voter(pin),
+        Kind::ChangeLayout(change) => node_encoding::change_layout(change),
         Kind::RemoveNode(remove) => node_encoding::remove(&remove),
         _ => Err(DecodeError::UnknownCommand),
     }

@@ -7,7 +7,9 @@ use prost::Message;
 use proto::digest::Algorithm;
 
 use super::*;
-use crate::command::node::{AddNode, Admission, CreateJoinToken, Disk, NodePlace, Removal, UpdateNode};
+use crate::command::node::{
+    AddNode, Admission, ChangeLayout, CreateJoinToken, Disk, NodePlace, PlacementChange, Removal, UpdateNode,
+};
 use crate::command::{ConfirmCopies, Receipt, Response, TokenRefusal};
 use crate::record::{NodeKind, NodeState, VoterPin};
 use proto::identity::PeerKey;
@@ -108,7 +110,13 @@ fn any_node_command() -> impl Strategy<Value = NodeCommand> {
         (any_node(), any_place(), any::<u64>(), disk).prop_map(|(node, place, incarnation, disk)| {
             NodeCommand::Update(UpdateNode { node, place, incarnation, disk })
         }),
-        (any_node(), state).prop_map(|(node, state)| NodeCommand::SetState { node, state }),
+        (any_node(), state.clone()).prop_map(|(node, state)| NodeCommand::SetState { node, state }),
+        (any::<u64>(), any_node(), any::<Option<u64>>(), prop::option::of(state.clone())).prop_map(
+            |(version, node, assigned_bytes, state)| {
+                let changes = vec![PlacementChange { node, state, assigned_bytes }];
+                NodeCommand::ChangeLayout(ChangeLayout { version, changes })
+            }
+        ),
         (any_node(), pin).prop_map(|(node, pin)| NodeCommand::PinVoter { node, pin }),
         (any_node(), removal).prop_map(|(node, removal)| NodeCommand::Remove { node, removal }),
     ]
@@ -256,6 +264,7 @@ fn answers_survive_the_way_to_another_node() {
         Response::CopiesConfirmed { copies: vec![node] },
         Response::TooFewCopies { copies: 1, zones: 1 },
         Response::VoidReceipts(vec![node]),
+        Response::LayoutChanged { version: 8 },
         Response::Recounted { is_done: true },
     ];
     for answer in answers {

@@ -119,6 +119,26 @@ pub enum Removal {
     Forced,
 }
 
+/// How one node's part in placement changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacementChange {
+    /// Who.
+    pub node: NodeId,
+    /// From now on; `None` leaves it.
+    pub state: Option<NodeState>,
+    /// See `NodeRecord::assigned_bytes`; `None` leaves it.
+    pub assigned_bytes: Option<u64>,
+}
+
+/// Changes where blobs are placed, all of it or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeLayout {
+    /// Refused for any other version of the layout: the plan was made for this one.
+    pub version: u64,
+    /// Each node once.
+    pub changes: Vec<PlacementChange>,
+}
+
 /// Keeps the copies that a blob's record names true.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfirmCopies {
@@ -163,6 +183,8 @@ pub enum NodeCommand {
         /// `None` leaves it to the cluster again.
         pin: Option<VoterPin>,
     },
+    /// See [`ChangeLayout`].
+    ChangeLayout(ChangeLayout),
     /// Takes a node out of the cluster, and its key with it.
     Remove {
         /// Who.

@@ -7,8 +7,8 @@ use wire::command::Kind;
 
 use super::encoding::{DecodeError, array, digest, generation, text, texts};
 use super::node::{
-    AddNode, Admission, ConfirmCopies, CreateJoinToken, Disk, NodeCommand, NodePlace, Receipt, Removal,
-    UpdateNode,
+    AddNode, Admission, ChangeLayout, ConfirmCopies, CreateJoinToken, Disk, NodeCommand, NodePlace,
+    PlacementChange, Receipt, Removal, UpdateNode,
 };
 use crate::record::{NodeKind, NodeState, VoterPin};
 
@@ -43,14 +43,12 @@ pub(super) fn to_wire(command: &NodeCommand) -> Kind {
             incarnation: update.incarnation,
             disk_is_empty: update.disk == Disk::Empty,
         }),
-        NodeCommand::SetState { node, state } => Kind::SetNodeState(wire::SetNodeState {
-            node: node.get(),
-            state: match state {
-                NodeState::Active => wire::NodeState::Active,
-                NodeState::Draining => wire::NodeState::Draining,
-                NodeState::Lost => wire::NodeState::Lost,
-            }
-            .into(),
+        NodeCommand::SetState { node, state } => {
+            Kind::SetNodeState(wire::SetNodeState { node: node.get(), state: state_to_wire(*state).into() })
+        }
+        NodeCommand::ChangeLayout(change) => Kind::ChangeLayout(wire::ChangeLayout {
+            version: change.version,
+            changes: change.changes.iter().map(placement_to_wire).collect(),
         }),
         NodeCommand::PinVoter { node, pin } => Kind::PinVoter(wire::PinVoter {
             node: node.get(),
@@ -90,6 +88,22 @@ fn place_to_wire(place: &NodePlace) -> wire::NodePlace {
         zone: place.zone.to_string(),
         capacity_bytes: place.capacity_bytes,
         release: place.release.clone(),
+    }
+}
+
+fn placement_to_wire(change: &PlacementChange) -> wire::PlacementChange {
+    wire::PlacementChange {
+        node: change.node.get(),
+        state: change.state.map_or(wire::NodeState::Unspecified, state_to_wire).into(),
+        assigned_bytes: change.assigned_bytes,
+    }
+}
+
+fn state_to_wire(state: NodeState) -> wire::NodeState {
+    match state {
+        NodeState::Active => wire::NodeState::Active,
+        NodeState::Draining => wire::NodeState::Draining,
+        NodeState::Lost => wire::NodeState::Lost,
     }
 }
 
@@ -145,13 +159,27 @@ pub(super) fn update(wire: wire::UpdateNode) -> Result<NodeCommand, DecodeError>
 }
 
 pub(super) fn set_state(wire: wire::SetNodeState) -> Result<NodeCommand, DecodeError> {
-    let state = match wire.state() {
-        wire::NodeState::Active => NodeState::Active,
-        wire::NodeState::Draining => NodeState::Draining,
-        wire::NodeState::Lost => NodeState::Lost,
-        wire::NodeState::Unspecified => return Err(DecodeError::Field("state")),
-    };
+    let state = state(wire.state()).ok_or(DecodeError::Field("state"))?;
     Ok(NodeCommand::SetState { node: node(wire.node)?, state })
+}
+
+/// `None` for what is not said.
+fn state(wire: wire::NodeState) -> Option<NodeState> {
+    match wire {
+        wire::NodeState::Active => Some(NodeState::Active),
+        wire::NodeState::Draining => Some(NodeState::Draining),
+        wire::NodeState::Lost => Some(NodeState::Lost),
+        wire::NodeState::Unspecified => None,
+    }
+}
+
+pub(super) fn change_layout(wire: wire::ChangeLayout) -> Result<NodeCommand, DecodeError> {
+    let change = |change: wire::PlacementChange| {
+        let state = state(change.state());
+        Ok(PlacementChange { node: node(change.node)?, state, assigned_bytes: change.assigned_bytes })
+    };
+    let changes = wire.changes.into_iter().map(change).collect::<Result<_, DecodeError>>()?;
+    Ok(NodeCommand::ChangeLayout(ChangeLayout { version: wire.version, changes }))
 }
 
 pub(super) fn pin_voter(wire: wire::PinVoter) -> Result<NodeCommand, DecodeError> {

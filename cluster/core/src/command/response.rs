@@ -90,6 +90,11 @@ pub enum Response {
     NodeUpdated,
     /// The node is no part of the cluster any more.
     NodeRemoved,
+    /// The plan was made for another layout.
+    LayoutChanged {
+        /// The present version.
+        version: u64,
+    },
     /// Blobs count on the node.
     StillNeeded {
         /// One of them; `None` if no other node could be a home.

@@ -63,6 +63,7 @@ fn to_wire(response: &Response) -> Kind {
         Response::StaleIncarnation { recorded } => Kind::StaleIncarnation(*recorded),
         Response::NodeUpdated => Kind::NodeUpdated(nothing),
         Response::NodeRemoved => Kind::NodeRemoved(nothing),
+        Response::LayoutChanged { version } => Kind::LayoutChanged(*version),
         Response::StillNeeded { example } => {
             Kind::StillNeeded(wire::StillNeeded { example: example.as_ref().map(Digest::to_bytes) })
         }
@@ -138,6 +139,7 @@ fn from_wire(kind: Kind) -> Option<Response> {
         Kind::CopiesConfirmed(copies) => Response::CopiesConfirmed { copies: nodes_from_wire(&copies)? },
         Kind::TooFewCopies(few) => Response::TooFewCopies { copies: few.copies, zones: few.zones },
         Kind::VoidReceipts(void) => Response::VoidReceipts(nodes_from_wire(&void)?),
+        Kind::LayoutChanged(version) => Response::LayoutChanged { version },
         Kind::Recounted(recounted) => Response::Recounted { is_done: recounted.done },
     })
 }

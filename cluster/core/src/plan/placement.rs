@@ -31,7 +31,10 @@ pub struct Candidate {
 /// that changes by a little moves nothing.
 pub fn candidates(homes: &[(NodeId, NodeRecord)]) -> Vec<Candidate> {
     let candidate = |(node, record): &(NodeId, NodeRecord)| {
-        let capacity = if record.capacity_bytes == 0 { DEFAULT_CAPACITY } else { record.capacity_bytes };
+        let capacity = match record.weight_bytes() {
+            0 => DEFAULT_CAPACITY,
+            bytes => bytes,
+        };
         Candidate { node: *node, zone: record.zone.clone(), weight: (capacity >> 30).max(1) }
     };
     homes.iter().map(candidate).collect()

@@ -88,6 +88,7 @@ fn records_of_nodes_keep_their_bytes() {
         region: "r".parse().unwrap(),
         zone: "z".parse().unwrap(),
         capacity_bytes: 3,
+        assigned_bytes: 0,
         kind: NodeKind::Full,
         state: NodeState::Draining,
         incarnation: 4,
@@ -96,9 +97,12 @@ fn records_of_nodes_keep_their_bytes() {
         joined_ms: 5,
         release: "v".into(),
     };
+    let old = "010a2002020202020202020202020202020202020202020202020202020202020202021203613a311a017222017a2803300138024004480350025805620176";
+    assert_eq!(NodeRecord::decode(&bytes(old)).unwrap(), node, "of version 1");
+    let node = NodeRecord { assigned_bytes: 6, ..node };
     check(
         &node,
-        "010a2002020202020202020202020202020202020202020202020202020202020202021203613a311a017222017a2803300138024004480350025805620176",
+        "020a2002020202020202020202020202020202020202020202020202020202020202021203613a311a017222017a28033001380240044803500258056201766806",
     );
     let token = JoinTokenRecord {
         secret_hash: [2; 32],

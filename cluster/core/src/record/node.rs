@@ -50,8 +50,10 @@ pub struct NodeRecord {
     pub region: Region,
     /// The part of the region that fails with it.
     pub zone: Zone,
-    /// Of the volume that keeps blobs, its weight in placement; 0 if not known.
+    /// Of the volume that keeps blobs; 0 if not known.
     pub capacity_bytes: u64,
+    /// Its weight in placement if a person decided on it; 0: its capacity.
+    pub assigned_bytes: u64,
     /// What it is for.
     pub kind: NodeKind,
     /// What is expected of it.
@@ -73,6 +75,11 @@ impl NodeRecord {
     /// Its key and places; only the first [`MAX_HOSTS`] of these.
     pub fn address(&self) -> Option<PeerAddress> {
         PeerAddress::new(self.public_key, self.addresses.iter().take(MAX_HOSTS).cloned().collect()).ok()
+    }
+
+    /// Its weight in placement, in bytes; 0 if not known.
+    pub fn weight_bytes(&self) -> u64 {
+        if self.assigned_bytes == 0 { self.capacity_bytes } else { self.assigned_bytes }
     }
 
     /// Whether a copy on this node can count as durable at all.
@@ -137,6 +144,8 @@ impl LayoutRecord {
 impl Record for NodeRecord {
     type Wire = wire::Node;
 
+    const VERSION: u8 = 2;
+
     fn to_wire(&self) -> wire::Node {
         wire::Node {
             public_key: self.public_key.as_bytes().to_vec(),
@@ -159,6 +168,7 @@ impl Record for NodeRecord {
             },
             joined_ms: self.joined_ms,
             release: self.release.clone(),
+            assigned_bytes: self.assigned_bytes,
         }
     }
 
@@ -188,6 +198,7 @@ impl Record for NodeRecord {
             },
             joined_ms: wire.joined_ms,
             release: wire.release,
+            assigned_bytes: wire.assigned_bytes,
         })
     }
 }

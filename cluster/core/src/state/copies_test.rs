@@ -8,7 +8,8 @@ use proto::upload::UploadId;
 
 use super::*;
 use crate::command::node::{
-    AddNode, Admission, CreateJoinToken, Disk, NodeCommand, NodePlace, Removal, UpdateNode,
+    AddNode, Admission, ChangeLayout, CreateJoinToken, Disk, NodeCommand, NodePlace, PlacementChange,
+    Removal, UpdateNode,
 };
 use crate::command::{Batch, Command, InitCluster, TokenRefusal};
 use crate::key::RepositoryId;
@@ -410,6 +411,41 @@ fn nodes_of_other_regions_are_no_homes_while_the_registry_s_own_has_some() {
     assert_eq!(node::homes(&view).unwrap().iter().map(|(node, _)| *node).collect::<Vec<_>>(), [id(6)]);
     run_node(&mut view, NodeCommand::PinVoter { node: id(6), pin: Some(VoterPin::Never) });
     assert_eq!(node::node(&view, id(6)).unwrap().unwrap().pin, Some(VoterPin::Never));
+}
+
+#[test]
+fn a_planned_change_is_made_as_a_whole_and_only_for_the_layout_that_it_was_planned_for() {
+    let mut view = five();
+    let version = node::layout(&view).unwrap().unwrap().version;
+    let drain =
+        |number| PlacementChange { node: id(number), state: Some(NodeState::Draining), assigned_bytes: None };
+    let weigh =
+        |number, bytes| PlacementChange { node: id(number), state: None, assigned_bytes: Some(bytes) };
+    let change = |version, changes| NodeCommand::ChangeLayout(ChangeLayout { version, changes });
+    let old = change(version - 1, vec![drain(1)]);
+    assert_eq!(run_node(&mut view, old), Response::LayoutChanged { version });
+    let unknown = change(version, vec![drain(1), drain(9)]);
+    assert_eq!(run_node(&mut view, unknown), Response::NotFound);
+    let nobody_left = change(version, (1..=5).map(drain).collect());
+    assert_eq!(run_node(&mut view, nobody_left), Response::StillNeeded { example: None });
+    assert_eq!(node::homes(&view).unwrap().len(), 5, "refused, so nothing changed");
+    assert_eq!(node::layout(&view).unwrap().unwrap().version, version);
+    let good = change(version, vec![drain(1), weigh(2, 2 << 40)]);
+    let planned = node::homes_after(&view, &[drain(1), weigh(2, 2 << 40)]).unwrap().unwrap();
+    assert_eq!(run_node(&mut view, good.clone()), Response::NodeUpdated);
+    assert_eq!(node::homes(&view).unwrap(), planned);
+    assert_eq!(node::node(&view, id(2)).unwrap().unwrap().weight_bytes(), 2 << 40);
+    let version = node::layout(&view).unwrap().unwrap().version;
+    assert_eq!(run_node(&mut view, good), Response::NodeUpdated, "asked twice");
+    assert_eq!(node::layout(&view).unwrap().unwrap().version, version);
+    // A node says its capacity anew at each start; what a person said stays.
+    let place = NodePlace { capacity_bytes: 1 << 40, ..place("b") };
+    let update = UpdateNode { node: id(2), place, incarnation: 11, disk: Disk::Kept };
+    run_node(&mut view, NodeCommand::Update(update));
+    assert_eq!(node::node(&view, id(2)).unwrap().unwrap().weight_bytes(), 2 << 40);
+    let version = node::layout(&view).unwrap().unwrap().version;
+    run_node(&mut view, change(version, vec![weigh(2, 0)]));
+    assert_eq!(node::node(&view, id(2)).unwrap().unwrap().weight_bytes(), 1 << 40);
 }
 
 fn any_command() -> impl Strategy<Value = Command> {

@@ -8,6 +8,7 @@
 pub mod blob;
 pub mod cluster;
 pub mod copies;
+mod layout;
 pub mod manifest;
 pub mod node;
 mod page;

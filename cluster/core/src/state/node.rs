@@ -1,17 +1,15 @@
-//! Nodes: who belongs to the cluster, how they come in and go, and the layout that follows from all of them.
-//!
-//! A change of what a blob should have, or of what counts, starts a new count of copies (`copies`).
+//! Nodes: who belongs to the cluster, how they come in and go.
 
-use std::collections::BTreeSet;
+use proto::identity::{MAX_HOSTS, NodeId};
 
-use proto::identity::{MAX_HOSTS, NodeId, Region, Zone};
-
+use super::layout::{Counting, layout_changed, may_be_home};
+pub use super::layout::{homes, homes_after, layout};
 use super::page::page;
-use super::{Moment, StateError, StateResult, cluster, copies, decode, inconsistent, read, token, write};
+use super::{Moment, StateError, StateResult, copies, decode, inconsistent, layout, read, token, write};
 use crate::command::node::{AddNode, Admission, Disk, NodeCommand, NodePlace, Removal, UpdateNode};
 use crate::command::{Response, TokenRefusal};
 use crate::key;
-use crate::record::{LayoutRecord, MAX_RELEASE, NodeKeyRecord, NodeKind, NodeRecord, NodeState, VoterPin};
+use crate::record::{MAX_RELEASE, NodeKeyRecord, NodeKind, NodeRecord, NodeState, VoterPin};
 use crate::view::{View, ViewMut};
 
 pub(super) fn apply<V: ViewMut>(
@@ -26,6 +24,7 @@ pub(super) fn apply<V: ViewMut>(
         NodeCommand::Update(update) => self::update(view, update),
         NodeCommand::SetState { node, state } => set_state(view, node, state),
         NodeCommand::PinVoter { node, pin } => pin_voter(view, node, pin),
+        NodeCommand::ChangeLayout(change) => layout::change(view, &change),
         NodeCommand::Remove { node, removal } => remove(view, node, removal),
     }
 }
@@ -68,6 +67,7 @@ fn add<V: ViewMut>(view: &mut V, moment: Moment, add: AddNode) -> StateResult<Re
         region: add.region,
         zone: place.zone,
         capacity_bytes: place.capacity_bytes,
+        assigned_bytes: 0,
         kind,
         state: NodeState::Active,
         incarnation: add.incarnation,
@@ -156,65 +156,6 @@ fn remove<V: ViewMut>(view: &mut V, id: NodeId, removal: Removal) -> StateResult
     // Its copies are void, which has its own way out of the records.
     layout_changed(view, Counting::AsBefore)?;
     Ok(Response::NodeRemoved)
-}
-
-/// Whether blobs may be placed on the node, its region aside.
-fn may_be_home(record: &NodeRecord) -> bool {
-    record.kind == NodeKind::Full && record.state == NodeState::Active
-}
-
-/// Whether copies that exist count otherwise than before.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Counting {
-    AsBefore,
-    Changed,
-}
-
-/// Takes stock of all nodes, and starts the count of copies anew if its outcome may be another one.
-fn layout_changed<V: ViewMut>(view: &mut V, counting: Counting) -> StateResult<(), V> {
-    let before = layout(view)?;
-    let homes = homes(view)?;
-    let zones: BTreeSet<(&Region, &Zone)> =
-        homes.iter().map(|(_, record)| (&record.region, &record.zone)).collect();
-    let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-    let mut record = LayoutRecord {
-        version: before.as_ref().map_or(0, |before| before.version).saturating_add(1),
-        homes: count(homes.len()),
-        zones: count(zones.len()),
-        recount_from: Some(Vec::new()),
-    };
-    // The first layout finds blobs of release 0.1, which were never counted.
-    if let Some(before) = before
-        && counting == Counting::AsBefore
-        && before.wanted() == record.wanted()
-    {
-        record.recount_from = before.recount_from;
-    }
-    write(view, key::LAYOUT.to_vec(), &record);
-    Ok(())
-}
-
-/// Nodes that blobs are placed on: active full nodes of the region of the cluster's default registry; of all
-/// regions if there is none in that one. Other regions get copies by replication rules.
-///
-/// # Errors
-/// The state could not be read.
-pub fn homes<V: View>(view: &V) -> StateResult<Vec<(NodeId, NodeRecord)>, V> {
-    let mut homes = nodes(view)?;
-    homes.retain(|(_, record)| may_be_home(record));
-    let region = cluster::cluster(view)?.map(|cluster| cluster.registry.region);
-    if homes.iter().any(|(_, record)| Some(&record.region) == region.as_ref()) {
-        homes.retain(|(_, record)| Some(&record.region) == region.as_ref());
-    }
-    Ok(homes)
-}
-
-/// What follows from all nodes; `None` before the first has a record.
-///
-/// # Errors
-/// The state could not be read.
-pub fn layout<V: View>(view: &V) -> StateResult<Option<LayoutRecord>, V> {
-    read(view, key::LAYOUT)
 }
 
 /// One node.

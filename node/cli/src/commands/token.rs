@@ -1,13 +1,13 @@
 //! `shoal token`: what a new node needs to join.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Subcommand;
-use proto::admin::{NewToken, NodeKind, Token};
+use proto::admin::{NewToken, NodeKind, Revoked, Token, TokenInfo, Tokens};
 
 use crate::Options;
 use crate::client::{Client, ClientError};
-use crate::output::render;
+use crate::output::{columns, render};
 
 /// See the module.
 #[derive(Debug, Subcommand)]
@@ -23,10 +23,49 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// List the tokens, without their secrets.
+    List(Options),
+    /// Make a token worthless; who joined with it stays.
+    Revoke {
+        /// Id of the token, as `shoal token list` shows it
+        #[arg(value_name = "TOKEN")]
+        id: String,
+        #[command(flatten)]
+        options: Options,
+    },
 }
 
 pub(crate) fn run(command: Command) -> Result<String, ClientError> {
-    let Command::Create { ttl, edge, options } = command;
+    match command {
+        Command::Create { ttl, edge, options } => create(ttl, edge, &options),
+        Command::List(options) => {
+            let tokens: Tokens = Client::new(&options.access)?.get("tokens")?;
+            Ok(render(options.output, &tokens, list))
+        }
+        Command::Revoke { id, options } => {
+            let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let path = format!("tokens/{}", if is_id { id.as_str() } else { "-" });
+            let revoked: Revoked = Client::new(&options.access)?.delete(&path)?;
+            Ok(render(options.output, &revoked, |revoked| format!("{} is revoked\n", revoked.id)))
+        }
+    }
+}
+
+fn list(tokens: &Tokens) -> String {
+    let row = |token: &TokenInfo| {
+        let time = |ms| humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(ms)).to_string();
+        let state = match (&token.used_by, token.is_expired) {
+            (Some(node), _) => format!("used by {node}"),
+            (None, true) => "expired".to_owned(),
+            (None, false) => "open".to_owned(),
+        };
+        let kind = if token.kind == NodeKind::Edge { "edge" } else { "full" };
+        vec![token.id.clone(), kind.to_owned(), state, time(token.created_ms), time(token.expires_ms)]
+    };
+    columns(&["ID", "KIND", "STATE", "CREATED", "EXPIRES"], tokens.tokens.iter().map(row))
+}
+
+fn create(ttl: Duration, edge: bool, options: &Options) -> Result<String, ClientError> {
     let kind = if edge { NodeKind::Edge } else { NodeKind::Full };
     let wanted = NewToken { ttl_seconds: ttl.as_secs(), kind };
     let token: Token = Client::new(&options.access)?.post("tokens", &wanted)?;

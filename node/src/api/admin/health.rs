@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use cluster::Role;
 use cluster_core::access::Action;
 
 use super::Admin;
@@ -16,7 +17,10 @@ use crate::http::server::Connection;
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let draining = admin.draining.load(Ordering::Relaxed);
     let fenced = admin.blobs.metrics().volume_failed.load(Ordering::Relaxed);
-    if draining || fenced || !admin.metadata.status().ready {
+    let metadata = admin.metadata.status();
+    // An edge serves what it has without anybody.
+    let follows = admin.edge.is_some() && metadata.role != Role::Stopped;
+    if draining || fenced || !(metadata.ready || follows) {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
     } else {
         "ready\n".into_response()

@@ -2,17 +2,19 @@
 //! documents of `proto::admin`. A file per noun; each request is authenticated and decided on here.
 
 mod health;
+mod layout;
 mod nodes;
 mod problem;
 mod status;
 mod tokens;
+mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::http::HeaderMap;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use blobs::BlobStore;
 use cluster::Metadata;
 use cluster_core::access::{Action, Facts, Resource};
@@ -20,6 +22,7 @@ use peer::PeerAddress;
 
 use crate::auth::{AuthError, Authenticator, Verdict};
 use crate::http::server::Connection;
+use crate::registry::edge::Edge;
 use crate::telemetry::metrics::Metrics;
 use problem::Refusal;
 
@@ -44,6 +47,8 @@ pub(crate) struct Admin {
     pub(crate) cluster_id: [u8; 16],
     /// Where other nodes reach this one; part of join tokens.
     pub(crate) here: PeerAddress,
+    /// Set on an edge.
+    pub(crate) edge: Option<Edge>,
 }
 
 /// `/healthz` and `/readyz` say that something is wrong and not what, so anybody may ask; the rest is for
@@ -54,11 +59,15 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/api/v1/status", get(status::show))
-        .route("/api/v1/tokens", post(tokens::create))
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/api/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/api/v1/layout", post(layout::apply))
+        .route("/api/v1/layout/plan", post(layout::plan))
         .route("/api/v1/nodes", get(nodes::list))
         .route("/api/v1/nodes/{id}", get(nodes::show).delete(nodes::remove))
         .route("/api/v1/nodes/{id}/drain", post(nodes::drain))
         .route("/api/v1/nodes/{id}/undrain", post(nodes::undrain))
+        .route("/api/v1/nodes/{id}/pin", post(nodes::pin).delete(nodes::unpin))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_DOCUMENT))
         .with_state(admin)
 }

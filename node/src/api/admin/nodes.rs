@@ -1,8 +1,8 @@
 //! `/api/v1/nodes`: who belongs to the cluster, and what is asked of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
@@ -10,15 +10,16 @@ use cluster::{StateReader, StorageError};
 use cluster_core::access::Action;
 use cluster_core::command::node::Removal;
 use cluster_core::command::{Command, NodeCommand, Response};
-use cluster_core::record::{NodeKind, NodeRecord, NodeState};
+use cluster_core::record::{NodeKind, NodeState, VoterPin};
 use cluster_core::state::{self, Page, StateError};
-use proto::admin::{self, Node, Nodes, Role};
+use proto::admin::{NewPin, Node, Nodes, Pin};
 use proto::digest::Digest;
 use proto::identity::NodeId;
 use serde::Deserialize;
 
 use super::Admin;
 use super::problem::Refusal;
+use super::view::View;
 use crate::http::server::Connection;
 
 /// `GET`: all nodes.
@@ -28,7 +29,7 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Json<Nodes>, Refusal> {
     admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
-    let view = View::of(&admin)?;
+    let view = View::of(&admin).await?;
     let nodes = state::node::nodes(&view.reader)?;
     let nodes = nodes.into_iter().map(|(node, record)| view.show(node, record));
     Ok(Json(Nodes { nodes: nodes.collect::<Result<_, _>>()? }))
@@ -42,7 +43,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Node>, Refusal> {
     admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
-    one(&admin, parse(&id)?).map(Json)
+    one(&admin, parse(&id)?).await.map(Json)
 }
 
 /// `POST`: takes no more copies to it.
@@ -65,6 +66,54 @@ pub(super) async fn undrain(
     set_state(&state, &connection, &headers, &id, NodeState::Active).await
 }
 
+/// `POST`: decides on its vote.
+pub(super) async fn pin(
+    State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    wanted: Result<Json<NewPin>, JsonRejection>,
+) -> Result<Json<Node>, Refusal> {
+    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    let node = parse(&id)?;
+    let Json(NewPin { vote }) = wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
+    let record = state::node::node(&admin.metadata.read().await?, node)?;
+    let record = record.ok_or(Refusal::NotFound("there is no such node"))?;
+    match vote {
+        Pin::Always if record.kind == NodeKind::Edge => {
+            Err(Refusal::Conflict("an edge never votes".to_owned()))
+        }
+        Pin::Never if is_last_voter(&admin, node) => {
+            Err(Refusal::Conflict("it is the only voter: let another node join first".to_owned()))
+        }
+        Pin::Always => set_pin(&admin, node, Some(VoterPin::Always)).await,
+        Pin::Never => set_pin(&admin, node, Some(VoterPin::Never)).await,
+    }
+}
+
+/// `DELETE`: leaves its vote to the cluster again.
+pub(super) async fn unpin(
+    State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<Node>, Refusal> {
+    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    set_pin(&admin, parse(&id)?, None).await
+}
+
+async fn set_pin(admin: &Admin, node: NodeId, pin: Option<VoterPin>) -> Result<Json<Node>, Refusal> {
+    match admin.metadata.propose(Command::Node(Box::new(NodeCommand::PinVoter { node, pin }))).await? {
+        Response::NodeUpdated => one(admin, node).await.map(Json),
+        Response::NotFound => Err(Refusal::NotFound("there is no such node")),
+        _ => Err(Refusal::Unavailable("unexpected answer of the state machine")),
+    }
+}
+
+fn is_last_voter(admin: &Admin, node: NodeId) -> bool {
+    admin.metadata.status().voters == [node.get()]
+}
+
 async fn set_state(
     admin: &Admin,
     connection: &Connection,
@@ -74,13 +123,28 @@ async fn set_state(
 ) -> Result<Json<Node>, Refusal> {
     admin.authorize(Action::ManageCluster, headers, connection).await?;
     let node = parse(id)?;
+    if state == NodeState::Draining {
+        may_drain(&admin.metadata.read().await?, node)?;
+    }
     match admin.metadata.propose(Command::Node(Box::new(NodeCommand::SetState { node, state }))).await? {
         Response::NodeUpdated => {
             admin.metadata.read().await?;
-            one(admin, node).map(Json)
+            one(admin, node).await.map(Json)
         }
         Response::NotFound => Err(Refusal::NotFound("there is no such node")),
         _ => Err(Refusal::Unavailable("unexpected answer of the state machine")),
+    }
+}
+
+/// Whether the copies of `node` could be made elsewhere at all. Also right to ask twice.
+fn may_drain(reader: &StateReader, node: NodeId) -> Result<(), Refusal> {
+    let record = state::node::node(reader, node)?.ok_or(Refusal::NotFound("there is no such node"))?;
+    if record.kind == NodeKind::Edge {
+        return Err(Refusal::Conflict("an edge keeps no copies: just remove it".to_owned()));
+    }
+    match state::node::homes(reader)?.iter().any(|(home, _)| *home != node) {
+        true => Ok(()),
+        false => Err(Refusal::Conflict("no other node could keep the blobs: let one join first".to_owned())),
     }
 }
 
@@ -101,7 +165,10 @@ pub(super) async fn remove(
 ) -> Result<Json<Node>, Refusal> {
     admin.authorize(Action::ManageCluster, &headers, &connection).await?;
     let node = parse(&id)?;
-    let was = one(&admin, node)?;
+    let was = one(&admin, node).await?;
+    if query.force && is_last_voter(&admin, node) {
+        return Err(Refusal::Conflict("it is the only voter: without it nothing can be written".to_owned()));
+    }
     let removal = if query.force { Removal::Forced } else { Removal::Drained };
     match admin.metadata.propose(Command::Node(Box::new(NodeCommand::Remove { node, removal }))).await? {
         Response::NodeRemoved => Ok(Json(was)),
@@ -115,9 +182,6 @@ pub(super) async fn remove(
         _ => Err(Refusal::Unavailable("unexpected answer of the state machine")),
     }
 }
-
-/// Digests in one page of a count.
-const PAGE: usize = 1024;
 
 /// Goes through all pages of a listing of ordered keys.
 pub(super) fn count(
@@ -134,55 +198,12 @@ pub(super) fn count(
     }
 }
 
-fn parse(id: &str) -> Result<NodeId, Refusal> {
+pub(super) fn parse(id: &str) -> Result<NodeId, Refusal> {
     id.parse().map_err(|_| Refusal::NotFound("there is no such node"))
 }
 
-fn one(admin: &Admin, node: NodeId) -> Result<Node, Refusal> {
-    let view = View::of(admin)?;
+async fn one(admin: &Admin, node: NodeId) -> Result<Node, Refusal> {
+    let view = View::of(admin).await?;
     let record = state::node::node(&view.reader, node)?;
     view.show(node, record.ok_or(Refusal::NotFound("there is no such node"))?)
-}
-
-/// The state and the group at about one moment.
-struct View {
-    reader: StateReader,
-    roles: BTreeMap<u64, Role>,
-    lags: BTreeMap<u64, u64>,
-}
-
-impl View {
-    fn of(admin: &Admin) -> Result<Self, Refusal> {
-        let status = admin.metadata.status();
-        let mut roles: BTreeMap<u64, Role> =
-            status.learners.iter().map(|node| (*node, Role::Learner)).collect();
-        roles.extend(status.voters.iter().map(|node| (*node, Role::Voter)));
-        roles.extend(status.leader.map(|node| (node, Role::Leader)));
-        let lags = status.followers.iter().map(|follower| (follower.node, follower.lag)).collect();
-        Ok(Self { reader: admin.metadata.local()?, roles, lags })
-    }
-
-    fn show(&self, node: NodeId, record: NodeRecord) -> Result<Node, Refusal> {
-        Ok(Node {
-            id: node.to_string(),
-            addresses: record.addresses.iter().map(ToString::to_string).collect(),
-            region: record.region.to_string(),
-            zone: record.zone.to_string(),
-            capacity_bytes: record.capacity_bytes,
-            kind: match record.kind {
-                NodeKind::Full => admin::NodeKind::Full,
-                NodeKind::Edge => admin::NodeKind::Edge,
-            },
-            state: match record.state {
-                NodeState::Active => admin::NodeState::Active,
-                NodeState::Draining => admin::NodeState::Draining,
-                NodeState::Lost => admin::NodeState::Lost,
-            },
-            role: self.roles.get(&node.get()).copied().unwrap_or(Role::Outside),
-            lag_entries: self.lags.get(&node.get()).copied(),
-            copies: count(|after| state::copies::of_node(&self.reader, node, after, PAGE))?,
-            release: record.release,
-            joined_ms: record.joined_ms,
-        })
-    }
 }

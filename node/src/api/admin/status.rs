@@ -12,6 +12,7 @@ use proto::identity::NodeId;
 
 use super::Admin;
 use super::problem::Refusal;
+use super::view::View;
 use crate::http::server::Connection;
 use crate::registry::COPIES_AT_PUSH;
 
@@ -24,10 +25,18 @@ pub(super) async fn show(
     admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
     // The read index is a round with a quorum: the proof that there is one.
     let quorum = admin.metadata.read().await.is_ok();
-    let status = admin.metadata.status();
-    let reader = admin.metadata.local()?;
-    let layout = state::node::layout(&reader)?.unwrap_or_default();
+    let view = View::of(&admin).await?;
+    let (status, reader) = (&view.status, &view.reader);
+    let layout = state::node::layout(reader)?.unwrap_or_default();
+    let nodes = state::node::nodes(reader)?;
     let voters = status.voters.len() as u64;
+    let well: Vec<_> = nodes
+        .iter()
+        .filter(|(node, _)| status.voters.contains(&node.get()) && view.is_well(*node))
+        .map(|(_, record)| (&record.region, &record.zone))
+        .collect();
+    let without = |lost: &(_, _)| well.iter().filter(|zone| *zone != lost).count() as u64;
+    let zone_spare = !well.is_empty() && well.iter().all(|zone| without(zone) >= status.quorum);
     Ok(Json(Status {
         cluster_id: format!("{:032x}", u128::from_be_bytes(admin.cluster_id)),
         node: NodeId::new(status.node).map_or_else(String::new, |node| node.to_string()),
@@ -41,6 +50,11 @@ pub(super) async fn show(
         zones: u64::from(layout.zones),
         copies_at_push: u64::from(COPIES_AT_PUSH.min(layout.homes)),
         copies_wanted: u64::from(layout.wanted()),
-        blobs_under_copied: super::nodes::count(|after| state::copies::under_copied(&reader, after, 1024))?,
+        blobs_under_copied: super::nodes::count(|after| state::copies::under_copied(reader, after, 1024))?,
+        is_recounting: state::copies::is_recounting(reader)?,
+        voters_well: well.len() as u64,
+        zone_spare,
+        contact_age_seconds: admin.edge.as_ref().map(|edge| edge.age().as_secs()),
+        nodes: nodes.iter().map(|(node, record)| view.health(*node, record)).collect(),
     }))
 }

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use cluster_core::access::Action;
 use cluster_core::command::node::CreateJoinToken;
 use cluster_core::command::{Command, NodeCommand, Response};
-use cluster_core::record::NodeKind;
+use cluster_core::record::{JoinTokenRecord, NodeKind};
 use cluster_core::state;
-use proto::admin::{self, NewToken, Token};
+use proto::admin::{self, NewToken, Revoked, Token, TokenInfo, Tokens};
 use proto::digest::{Algorithm, Digest};
 use proto::join::{JoinToken, MAX_MEMBERS};
 
-use super::Admin;
 use super::problem::Refusal;
+use super::{Admin, view};
 use crate::http::server::Connection;
 
 /// Longest life of a token, seconds.
@@ -58,7 +58,53 @@ pub(super) async fn create(
     let others = others.filter(|other| *other != admin.here);
     let members = std::iter::once(admin.here.clone()).chain(others).take(MAX_MEMBERS).collect();
     let token = JoinToken { cluster_id: admin.cluster_id, token_id, secret, members };
-    let id = format!("{:032x}", u128::from_be_bytes(token_id));
+    let id = name(token_id);
     tracing::info!(token = id, ttl_seconds = wanted.ttl_seconds, "join token made");
     Ok(Json(Token { id, token: token.to_string(), expires_ms }))
+}
+
+/// `GET`: those that are kept; who was let in by one stays listed with it until it has expired for a while.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+) -> Result<Json<Tokens>, Refusal> {
+    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    let reader = admin.metadata.read().await?;
+    let now = state::log_time(&reader)?;
+    let all = state::token::tokens(&reader, None, usize::MAX)?.items;
+    let show = |(id, record): ([u8; 16], JoinTokenRecord)| TokenInfo {
+        id: name(id),
+        kind: view::kind(record.kind),
+        created_ms: record.created_ms,
+        expires_ms: record.expires_ms,
+        is_expired: now > record.expires_ms,
+        used_by: record.used_by.map(|node| node.to_string()),
+    };
+    Ok(Json(Tokens { tokens: all.into_iter().map(show).collect() }))
+}
+
+/// `DELETE`: nobody comes in with it any more; who did stays.
+pub(super) async fn revoke(
+    State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<Revoked>, Refusal> {
+    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    let unknown = || Refusal::NotFound("there is no such token");
+    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let token = u128::from_str_radix(&id, 16).ok().filter(|_| is_id).ok_or_else(unknown)?.to_be_bytes();
+    match admin.metadata.propose(Command::Node(Box::new(NodeCommand::RevokeToken { token }))).await? {
+        Response::Revoked => {
+            tracing::info!(token = id, "join token revoked");
+            Ok(Json(Revoked { id: name(token) }))
+        }
+        Response::NotFound => Err(unknown()),
+        _ => Err(Refusal::Unavailable("unexpected answer of the state machine")),
+    }
+}
+
+fn name(token: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(token))
 }

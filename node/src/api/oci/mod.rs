@@ -6,6 +6,7 @@ mod blob;
 mod body;
 mod catalog;
 mod conditions;
+mod edge;
 mod error;
 mod manifest;
 mod operation;
@@ -137,22 +138,32 @@ async fn handle(api: &Api, parts: &Parts, body: Body, operation: Operation) -> R
         parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
     let identity = access::authorize(api, parts, connection, &operation).await?;
     let exchange = Exchange { api, parts, connection, identity };
+    edge::reach_index(&exchange).await?;
+    let sight = edge::look(&exchange, &operation).await?;
+    if let Some(leader) = edge::goes_to(&exchange, &operation)? {
+        return edge::pass(&exchange, leader, body).await;
+    }
+    let answered = act(&exchange, operation, body).await;
+    edge::mark(&exchange, sight, answered)
+}
+
+async fn act(exchange: &Exchange<'_>, operation: Operation, body: Body) -> Result<Response, OciError> {
     match operation {
         Operation::Base => Ok(reply::json(StatusCode::OK, "{}".into())),
-        Operation::Catalog => catalog::list(&exchange).await,
+        Operation::Catalog => catalog::list(exchange).await,
         Operation::Extensions(_) => Ok(reply::json(StatusCode::OK, r#"{"extensions":[]}"#.into())),
-        Operation::ListTags(name) => tags::list(&exchange, &name).await,
-        Operation::ListReferrers(name, subject) => referrers::list(&exchange, &name, &subject).await,
+        Operation::ListTags(name) => tags::list(exchange, &name).await,
+        Operation::ListReferrers(name, subject) => referrers::list(exchange, &name, &subject).await,
         Operation::ReadBlob { repository, digest, head } => {
-            blob::read(&exchange, &repository, digest, head).await
+            blob::read(exchange, &repository, digest, head).await
         }
-        Operation::DeleteBlob(name, digest) => blob::delete(&exchange, &name, digest).await,
-        Operation::ReadManifest(name, reference) => manifest::read(&exchange, &name, &reference).await,
-        Operation::PutManifest(name, reference) => manifest::put(&exchange, &name, reference, body).await,
-        Operation::DeleteManifest(name, reference) => manifest::delete(&exchange, &name, reference).await,
-        Operation::StartUpload(name) => upload::start(&exchange, &name, body).await,
+        Operation::DeleteBlob(name, digest) => blob::delete(exchange, &name, digest).await,
+        Operation::ReadManifest(name, reference) => manifest::read(exchange, &name, &reference).await,
+        Operation::PutManifest(name, reference) => manifest::put(exchange, &name, reference, body).await,
+        Operation::DeleteManifest(name, reference) => manifest::delete(exchange, &name, reference).await,
+        Operation::StartUpload(name) => upload::start(exchange, &name, body).await,
         Operation::Upload { repository, id, verb } => {
-            upload::session(&exchange, &repository, id, verb, body).await
+            upload::session(exchange, &repository, id, verb, body).await
         }
     }
 }

@@ -144,7 +144,7 @@ pub(super) async fn session(
 }
 
 /// A node that left took its uploads along; one that is away may come back with them.
-fn not_relayed(error: RelayError) -> OciError {
+pub(super) fn not_relayed(error: RelayError) -> OciError {
     match &error {
         RelayError::UnknownNode => OciError::no_such_upload(),
         RelayError::Unreachable(_) | RelayError::Broken(_) => {
