@@ -1,6 +1,7 @@
 //! What operators and their machines ask: health and metrics, and the admin API below `/api/v1/` with its
 //! documents of `proto::admin`. A file per noun; each request is authenticated and decided on here.
 
+mod backup;
 mod health;
 mod nodes;
 mod problem;
@@ -20,6 +21,7 @@ use peer::PeerAddress;
 
 use crate::auth::{AuthError, Authenticator, Verdict};
 use crate::http::server::Connection;
+use crate::registry::Registry;
 use crate::telemetry::metrics::Metrics;
 use problem::Refusal;
 
@@ -32,6 +34,8 @@ pub(crate) struct Admin {
     pub(crate) metadata: Metadata,
     /// Ready only with a volume that takes writes.
     pub(crate) blobs: BlobStore,
+    /// The bytes that a backup needs.
+    pub(crate) registry: Registry,
     /// Who asks.
     pub(crate) authenticator: Arc<Authenticator>,
     /// What the decision depends on.
@@ -54,6 +58,8 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/api/v1/status", get(status::show))
+        .route("/api/v1/backup", get(backup::save))
+        .route("/api/v1/backup/blobs/{digest}", get(backup::blob))
         .route("/api/v1/tokens", post(tokens::create))
         .route("/api/v1/nodes", get(nodes::list))
         .route("/api/v1/nodes/{id}", get(nodes::show).delete(nodes::remove))
