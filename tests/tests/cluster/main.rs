@@ -3,7 +3,9 @@
 //! Each test has a cluster of its own; one runs at a time, or they would measure each other.
 
 mod anywhere;
+mod backup;
 mod failure;
+mod identity;
 mod membership;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
