@@ -114,11 +114,14 @@ impl Offline {
 
     /// Its pairs in order; an error ends them.
     pub fn into_pairs(self) -> impl Iterator<Item = Result<Pair, StorageError>> + Send + 'static {
+        // The files are open as long as they are read.
+        let Self { state, _directory: directory, .. } = self;
         let (mut from, mut page) = (Vec::new(), Vec::new().into_iter());
         let mut over = false;
         std::iter::from_fn(move || {
+            let _open = &directory;
             if page.len() == 0 && !over {
-                match some_pairs(&self.state, &from, ALL_END, PAGE_BYTES) {
+                match some_pairs(&state, &from, ALL_END, PAGE_BYTES) {
                     Ok(pairs) => {
                         over = pairs.is_empty();
                         from = pairs.last().map_or_else(Vec::new, |(key, _)| key_after(key));
