@@ -13,4 +13,4 @@ pub use metadata::{
     ReadError, Role, Start, Status, Unavailable,
 };
 pub use raft::transport::{MAX_MESSAGE_BYTES, Member, NoPeers, Service, Transport, TransportError};
-pub use storage::{DirectoryError, StateReader, StorageError};
+pub use storage::{DirectoryError, Founded, Offline, Position, StateReader, StorageError, found, position};

@@ -6,6 +6,7 @@
 //! <data-dir>/node.key    the node's secret key
 //! <data-dir>/starts      how often the node was started: tells a copied or restored directory from this one
 //! <data-dir>/join.token  only until the cluster has taken the node in: the token it joins with
+//! <data-dir>/new-disk    only until the cluster was told that no blob of an earlier start is left here
 //! <data-dir>/metadata/   the Raft log and state (crate cluster)
 //! <data-dir>/blobs/      bytes and open uploads (crate blobs)
 //! ```
@@ -19,6 +20,7 @@ use rustix::fs::FlockOperation;
 
 const FORMAT: &str = "shoal-data 1\n";
 const STARTS: &str = "starts";
+const NEW_DISK: &str = "new-disk";
 /// Random bits below the count of starts in an incarnation.
 const RANDOM_BITS: u32 = 24;
 
@@ -118,6 +120,18 @@ impl DataDir {
     /// Whether a blob store was ever opened here, which happens only once the metadata exists.
     pub(crate) fn has_blobs(&self) -> io::Result<bool> {
         self.blobs().join("FORMAT").try_exists()
+    }
+
+    /// Notes durably, before the blob store is opened, that there is none yet: it was lost, or this is the
+    /// first start. Returns the note's path while there is one, so that it can be removed once the cluster was
+    /// told, in this process or a later one. Blocks.
+    pub(crate) fn note_new_disk(&self) -> Result<Option<PathBuf>, DataDirError> {
+        let note = self.path.join(NEW_DISK);
+        let failed = |source| DataDirError::Io { path: note.clone(), source };
+        if !self.has_blobs().map_err(failed)? {
+            write_private(&self.path, NEW_DISK, b"").map_err(failed)?;
+        }
+        Ok(note.try_exists().map_err(failed)?.then_some(note))
     }
 
     /// Where the blobs live.

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use app::recover::Recover;
+use app::restore::Restore;
 use config::{Config, Flags};
 
 /// A container registry made of equal nodes: push to any, pull from any.
@@ -33,21 +35,41 @@ struct Arguments {
 enum Command {
     /// Run a node. Without any option: data in ./shoal-data, HTTP on 127.0.0.1:5000.
     Serve(Box<Flags>),
+    /// Save all metadata to a file, look into it, found a new cluster from it.
+    #[command(subcommand)]
+    Backup(Backup),
+    /// Make a cluster of one node out of what this node has, when the other voters are lost for good.
+    Recover(Recover),
     #[command(flatten)]
     Operate(cli::Command),
+}
+
+#[derive(Subcommand)]
+enum Backup {
+    #[command(flatten)]
+    Operate(cli::BackupCommand),
+    /// Found a new cluster of one node from FILE, in an empty data directory.
+    Restore(Restore),
 }
 
 fn main() -> ExitCode {
     let flags = match Arguments::parse().command {
         Command::Serve(flags) => flags,
         Command::Operate(command) => return cli::run(command, Arguments::command()),
+        Command::Backup(Backup::Operate(command)) => return cli::run_backup(command),
+        Command::Backup(Backup::Restore(restore)) => return ended(restore.run()),
+        Command::Recover(recover) => return ended(recover.run()),
     };
     let config = match Config::load(&flags) {
         Ok(config) => config,
         Err(mistakes) => return end(2, &mistakes.to_string()),
     };
     telemetry::log::start(config.log_format);
-    match app::run(config) {
+    ended(app::run(config))
+}
+
+fn ended(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => end(1, &format!("{error:#}")),
     }

@@ -26,6 +26,28 @@ pub trait View {
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), Self::Error>;
 }
 
+/// Pairs of `from..to` in order, as many as have about `bytes` bytes together, at least one if there is one.
+///
+/// # Errors
+/// The store could not be read.
+pub fn some_pairs<V: View>(view: &V, from: &[u8], to: &[u8], bytes: usize) -> Result<Vec<Pair>, V::Error> {
+    let (mut pairs, mut found) = (Vec::new(), 0);
+    view.scan(from, to, &mut |key, value| {
+        found += key.len() + value.len();
+        pairs.push((key.to_vec(), value.to_vec()));
+        if found < bytes { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(pairs)
+}
+
+/// The first key after `key`.
+pub fn key_after(key: &[u8]) -> Vec<u8> {
+    [key, b"\0"].concat()
+}
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// Called with a key and its value; breaks to end the scan.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 

@@ -11,7 +11,7 @@ use super::{LogStore, StateStore, StorageError};
 
 const FORMAT: &str = "shoal-metadata 1\n";
 /// Pages of the log stay in memory anyway while they matter.
-const LOG_CACHE_BYTES: usize = 16 << 20;
+pub(super) const LOG_CACHE_BYTES: usize = 16 << 20;
 
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,7 @@ pub enum DirectoryError {
 }
 
 /// Both stores of an opened directory.
+#[derive(Debug)]
 pub(crate) struct Directory {
     pub(crate) log: LogStore,
     pub(crate) state: StateStore,
@@ -108,7 +109,7 @@ impl Directory {
 }
 
 /// Writes the marker so that it is whole or absent after a crash, and later than the files beside it.
-fn create_format(dir: &Path, format: &Path) -> io::Result<()> {
+pub(super) fn create_format(dir: &Path, format: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()?;
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         File::open(parent)?.sync_all()?;

@@ -27,10 +27,10 @@ use super::transfer::Installing;
 use super::{StorageError, blocking};
 use crate::raft::TypeConfig;
 
-const VOTE: &[u8] = b"v";
-const PURGED: &[u8] = b"p";
+pub(super) const VOTE: &[u8] = b"v";
+pub(super) const PURGED: &[u8] = b"p";
 const COMMITTED: &[u8] = b"c";
-const NODE: &[u8] = b"n";
+pub(super) const NODE: &[u8] = b"n";
 const ENTRIES_END: &[u8] = b"f";
 /// Most bytes of entries in one message to a follower, unless the first alone is larger.
 const READ_BYTES: u64 = 4 << 20;

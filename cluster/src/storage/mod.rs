@@ -18,6 +18,7 @@ mod directory;
 pub(crate) mod encoding;
 mod engine;
 mod log;
+mod offline;
 mod snapshot;
 mod span;
 mod state;
@@ -32,6 +33,7 @@ pub use self::directory::DirectoryError;
 pub(crate) use self::encoding::Stored;
 pub use self::engine::Reader as StateReader;
 pub(crate) use self::log::LogStore;
+pub use self::offline::{Founded, Offline, Position, found, position};
 pub(crate) use self::snapshot::{SnapshotFile, StateSnapshot};
 pub(crate) use self::state::StateStore;
 pub(crate) use self::transfer::Outgoing;
@@ -86,6 +88,12 @@ pub enum StorageError {
         /// What the system says.
         #[source]
         source: std::io::Error,
+    },
+    /// What a new directory should hold cannot be used.
+    #[error("the state cannot be taken over, nothing was replaced: {source}")]
+    Unusable {
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A snapshot that came from another node is not whole.
     #[error("the snapshot is damaged or of an unknown version, nothing was replaced")]

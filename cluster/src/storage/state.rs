@@ -4,7 +4,7 @@
 //! position change in one write. Writes become durable every [`WRITES_PER_SYNC`], at each snapshot and
 //! before the log is purged; what a crash undoes is applied again from the log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cluster_core::command::{Batch, Response};
@@ -99,11 +99,17 @@ pub(super) fn applied_index(engine: &Engine) -> Option<u64> {
 
 type Position = (Option<LogId<u64>>, StoredMembership<u64, BasicNode>);
 
-/// Last applied log id and membership.
 fn position(reader: &Reader) -> Result<Position, StorageError> {
-    let applied = reader.get(APPLIED)?.map(|value| LogId::decode(reader.path(), APPLIED, &value));
-    let membership =
-        reader.get(MEMBERSHIP)?.map(|value| StoredMembership::decode(reader.path(), MEMBERSHIP, &value));
+    position_in(reader, reader.path())
+}
+
+/// Last applied log id and membership; `path` is for the error.
+pub(super) fn position_in(
+    view: &impl View<Error = StorageError>,
+    path: &Path,
+) -> Result<Position, StorageError> {
+    let applied = view.get(APPLIED)?.map(|value| LogId::decode(path, APPLIED, &value));
+    let membership = view.get(MEMBERSHIP)?.map(|value| StoredMembership::decode(path, MEMBERSHIP, &value));
     Ok((applied.transpose()?, membership.transpose()?.unwrap_or_default()))
 }
 
@@ -129,24 +135,34 @@ fn apply(
             staged = StagedView::new(engine.reader().map_err(failed)?);
             gathered = 0;
         }
-        let log_id = entry.log_id;
-        responses.push(match entry.payload {
-            EntryPayload::Blank => Vec::new(),
-            EntryPayload::Membership(membership) => {
-                staged.put(MEMBERSHIP.to_vec(), StoredMembership::new(Some(log_id), membership).encode());
-                Vec::new()
-            }
-            EntryPayload::Normal(encoded) => {
-                gathered += encoded.0.len();
-                let batch =
-                    Batch::decode(&encoded.0).map_err(|error| StorageIOError::apply(log_id, &error))?;
-                state::apply(&mut staged, log_id.index, batch)
-                    .map_err(|error| StorageIOError::apply(log_id, &error))?
-            }
-        });
-        staged.put(APPLIED.to_vec(), log_id.encode());
+        if let EntryPayload::Normal(encoded) = &entry.payload {
+            gathered += encoded.0.len();
+        }
+        responses.push(apply_one(&mut staged, entry)?);
     }
     engine.write(staged.into_changes(), durability).map_err(failed)?;
+    Ok(responses)
+}
+
+/// Applies one entry to `staged`; the responses to its commands.
+pub(super) fn apply_one(
+    staged: &mut StagedView<Reader>,
+    entry: Entry<TypeConfig>,
+) -> Result<Vec<Response>, StorageIOError<u64>> {
+    let log_id = entry.log_id;
+    let responses = match entry.payload {
+        EntryPayload::Blank => Vec::new(),
+        EntryPayload::Membership(membership) => {
+            staged.put(MEMBERSHIP.to_vec(), StoredMembership::new(Some(log_id), membership).encode());
+            Vec::new()
+        }
+        EntryPayload::Normal(encoded) => {
+            let batch = Batch::decode(&encoded.0).map_err(|error| StorageIOError::apply(log_id, &error))?;
+            state::apply(staged, log_id.index, batch)
+                .map_err(|error| StorageIOError::apply(log_id, &error))?
+        }
+    };
+    staged.put(APPLIED.to_vec(), log_id.encode());
     Ok(responses)
 }
 

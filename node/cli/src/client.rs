@@ -1,5 +1,6 @@
 //! The way to a node: its URL, who asks, and one request.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use ureq::{Agent, SendBody};
 
 /// One request may take this long.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// All of an answer that is streamed may take this long.
+const STREAM_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 64 << 20;
 
@@ -38,6 +41,14 @@ pub(crate) enum ClientError {
         /// The node.
         url: String,
         /// What came.
+        problem: String,
+    },
+    /// An answer that ended early, or is not what was asked for.
+    #[error("{what} did not come whole: {problem}")]
+    Broken {
+        /// What was asked for.
+        what: String,
+        /// What is wrong.
         problem: String,
     },
     /// A file that an option names.
@@ -142,34 +153,62 @@ impl Client {
         self.send(Method::DELETE, path, SendBody::none())
     }
 
+    /// Reads what is at `path` as it comes.
+    pub(crate) fn stream(&self, path: &str) -> Result<impl Read + use<>, ClientError> {
+        let request = self.request(Method::GET, path, SendBody::none())?;
+        let request = self.agent.configure_request(request).timeout_global(Some(STREAM_PATIENCE)).build();
+        let mut answer = self.agent.run(request).map_err(|source| self.unreachable(source))?;
+        if answer.status().is_success() {
+            return Ok(answer.into_body().into_with_config().limit(u64::MAX).reader());
+        }
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+        Err(self.refusal(answer.status(), &body.map_err(|source| self.unreachable(source))?))
+    }
+
     fn send<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: SendBody<'_>,
     ) -> Result<T, ClientError> {
-        let foreign = |problem: String| ClientError::Foreign { url: self.url.clone(), problem };
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}/api/v1/{path}", self.url))
-            .header("authorization", &self.authorization)
-            .header("content-type", "application/json")
-            .body(body)
-            .map_err(|error| foreign(error.to_string()))?;
+        let request = self.request(method, path, body)?;
         let mut answer = self.agent.run(request).map_err(|source| self.unreachable(source))?;
         let status = answer.status();
         let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
         let body = body.map_err(|source| self.unreachable(source))?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| foreign(error.to_string()));
+            return serde_json::from_slice(&body).map_err(|error| self.foreign(error.to_string()));
         }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(ClientError::Refused { message: problem.message }),
+        Err(self.refusal(status, &body))
+    }
+
+    fn request<'a>(
+        &self,
+        method: Method,
+        path: &str,
+        body: SendBody<'a>,
+    ) -> Result<Request<SendBody<'a>>, ClientError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}/api/v1/{path}", self.url))
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json");
+        request.body(body).map_err(|error| self.foreign(error.to_string()))
+    }
+
+    /// What an answer that is no success says.
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => ClientError::Refused { message: problem.message },
             Err(_) if status == StatusCode::UNAUTHORIZED => {
-                Err(ClientError::Refused { message: "user or password is wrong".to_owned() })
+                ClientError::Refused { message: "user or password is wrong".to_owned() }
             }
-            Err(_) => Err(foreign(format!("HTTP {status}"))),
+            Err(_) => self.foreign(format!("HTTP {status}")),
         }
+    }
+
+    fn foreign(&self, problem: String) -> ClientError {
+        ClientError::Foreign { url: self.url.clone(), problem }
     }
 
     fn unreachable(&self, source: ureq::Error) -> ClientError {

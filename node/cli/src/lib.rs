@@ -1,10 +1,12 @@
 //! The operator's commands of `shoal`: each asks a running node's admin API and shows the answer.
 //!
-//! Owns arguments, the way to the node, and how answers look. Never touches a data directory and knows
+//! Owns arguments, the way to the node, and how answers look. Never touches a data directory, writes only the
+//! files of a backup, and knows
 //! nothing of the node's inside: what it can do, anybody can do over HTTP.
 //!
 //! Exit codes: see [`EXIT_CODES`].
 
+mod backup_file;
 mod client;
 mod commands;
 mod output;
@@ -17,7 +19,10 @@ use clap::Subcommand;
 
 use client::{Access, ClientError};
 use commands::{layout, node, status, token};
-use output::Format;
+
+pub use backup_file::{BackupReader, Counts, FileError};
+pub use commands::backup::Command as BackupCommand;
+pub use output::{Format, bytes, pairs, render};
 
 /// What an operator can ask for.
 #[derive(Debug, Subcommand)]
@@ -99,6 +104,15 @@ pub fn run(command: Command, mut program: clap::Command) -> ExitCode {
             Ok(String::from_utf8_lossy(&script).into_owned())
         }
     };
+    end(answer)
+}
+
+/// As [`run`], for `shoal backup save` and `inspect`.
+pub fn run_backup(command: BackupCommand) -> ExitCode {
+    end(commands::backup::run(command))
+}
+
+fn end<E: std::fmt::Display>(answer: Result<String, E>) -> ExitCode {
     let shown = answer.map(|text| io::stdout().lock().write_all(text.as_bytes()));
     match shown {
         // Whoever closes the pipe has seen enough.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub enum Format {
     /// Aligned columns.
     #[default]
     Table,
@@ -14,7 +14,7 @@ pub(crate) enum Format {
 }
 
 /// Writes `document` as JSON, or as what `table` makes of it.
-pub(crate) fn render<T: Serialize>(format: Format, document: &T, table: impl FnOnce(&T) -> String) -> String {
+pub fn render<T: Serialize>(format: Format, document: &T, table: impl FnOnce(&T) -> String) -> String {
     match format {
         Format::Table => table(document),
         // Documents have text keys only, so this cannot fail; if it did, an empty line is no document.
@@ -33,7 +33,7 @@ pub(crate) fn columns(titles: &[&str], rows: impl IntoIterator<Item = Vec<String
 }
 
 /// One value a line, with its name before it.
-pub(crate) fn pairs(rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
+pub fn pairs(rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
     let mut table = plain();
     rows.into_iter().for_each(|(name, value)| {
         table.add_row([name.to_owned(), value]);
@@ -53,7 +53,7 @@ fn text(table: &Table) -> String {
 }
 
 /// Bytes as people read them.
-pub(crate) fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut unit = 0;
     while unit + 1 < UNITS.len() && count >> (10 * (unit + 1)) > 0 {

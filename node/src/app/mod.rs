@@ -3,9 +3,12 @@
 mod figures;
 mod founding;
 mod membership;
+pub(crate) mod recover;
+pub(crate) mod restore;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -14,7 +17,6 @@ use anyhow::{Context, Result, bail};
 use blobs::BlobStore;
 use cluster::{Metadata, MetadataConfig, Start};
 use cluster_core::access::Facts;
-use cluster_core::command::node::Disk;
 use cluster_core::record::ClusterRecord;
 use peer::{PeerAddress, Peers};
 use proto::identity::Principal;
@@ -40,7 +42,7 @@ use crate::http::server;
 use crate::http::tls::Certificate;
 use crate::jobs::janitor::Janitor;
 use crate::jobs::membership::Membership;
-use crate::jobs::registration::Registration;
+use crate::jobs::registration::{Registration, Verdict};
 use crate::jobs::repair::Repair;
 use crate::registry::Registry;
 use crate::registry::edge::Edge;
@@ -102,9 +104,10 @@ async fn serve(config: Config) -> Result<()> {
     announcer.announce(&metadata);
     let cluster = joining.cluster(invitation, &announcer).await?;
     tasks.spawn(announcer.follow(metadata.clone(), stop.clone()));
+    let new_disk = data.note_new_disk()?;
     let blobs = BlobStore::open(&data.blobs(), blobs::Settings::new(key.node())).await?;
     let incarnation = data.incarnation();
-    let parts = Parts { metadata, blobs, peers, directory, here, incarnation };
+    let parts = Parts { metadata, blobs, peers, directory, here, incarnation, new_disk };
     let node = Node::build(&config, &parts, &key, &cluster, &tasks)?;
     announce(&config, address)?;
     let served = node.run(listener, &config, stop, tasks).await;
@@ -143,6 +146,8 @@ struct Parts {
     directory: Directory,
     here: PeerAddress,
     incarnation: u64,
+    /// The note that no blob of an earlier start is here.
+    new_disk: Option<PathBuf>,
 }
 
 impl Parts {
@@ -182,7 +187,7 @@ impl Node {
         cluster: &ClusterRecord,
         tasks: &TaskTracker,
     ) -> Result<Self> {
-        let Parts { metadata, blobs, peers, directory, here, incarnation } = parts;
+        let Parts { metadata, blobs, peers, directory, here, incarnation, new_disk } = parts;
         let root = Principal::Root(cluster.registry.account.clone());
         let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
         let edge = Edge::of(metadata, key.node(), config.edge)?;
@@ -193,13 +198,14 @@ impl Node {
             Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
         let authenticator = Authenticator::new(metadata.clone(), root, tokens);
         let copies = parts.copies();
+        let registry = Registry {
+            metadata: metadata.clone(),
+            blobs: blobs.clone(),
+            copies: copies.clone(),
+            edge: edge.clone(),
+        };
         let api = |relay| Api {
-            registry: Registry {
-                metadata: metadata.clone(),
-                blobs: blobs.clone(),
-                copies: copies.clone(),
-                edge: edge.clone(),
-            },
+            registry: registry.clone(),
             authenticator: authenticator.clone(),
             facts: facts.clone(),
             public_url: config.public_url.clone(),
@@ -214,6 +220,7 @@ impl Node {
         let admin = Arc::new(Admin {
             metadata: metadata.clone(),
             blobs: blobs.clone(),
+            registry: registry.clone(),
             authenticator: authenticator.clone(),
             facts: facts.clone(),
             metrics: metrics.clone(),
@@ -237,7 +244,8 @@ impl Node {
                 node: key.node(),
                 place: membership::place(config, here),
                 incarnation: *incarnation,
-                disk: Disk::Kept,
+                new_disk: new_disk.clone(),
+                verdict: Verdict::default(),
             },
             repair: Repair { metadata: metadata.clone(), copies },
             edge,
@@ -256,6 +264,7 @@ impl Node {
     ) -> Result<()> {
         tasks.spawn(self.janitor.run(stop.clone()));
         tasks.spawn(self.membership.run(stop.clone()));
+        let verdict = self.registration.verdict.clone();
         tasks.spawn(self.registration.run(stop.clone()));
         tasks.spawn(self.repair.run(stop.clone()));
         if let Some(edge) = self.edge {
@@ -277,7 +286,7 @@ impl Node {
         if !drained {
             tracing::warn!(seconds = DRAIN.as_secs(), "requests were cut at the drain deadline");
         }
-        Ok(())
+        verdict.get().map_or(Ok(()), |reason| bail!("{reason}"))
     }
 }
 

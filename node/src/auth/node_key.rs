@@ -54,6 +54,7 @@ pub(crate) enum NodeKeyError {
 pub(crate) struct NodeKey {
     pkcs8: Vec<u8>,
     seed: [u8; 32],
+    public: [u8; 32],
     node: NodeId,
 }
 
@@ -88,12 +89,17 @@ impl NodeKey {
         public.copy_from_slice(pair.public_key().as_ref());
         let seed = seed_of(&pkcs8).ok_or_else(|| NodeKeyError::Foreign { path: path.clone() })?;
         let node = node_of(&public).ok_or(NodeKeyError::Foreign { path })?;
-        Ok(Self { pkcs8, seed, node })
+        Ok(Self { pkcs8, seed, public, node })
     }
 
     /// The node that has this key.
     pub(crate) fn node(&self) -> NodeId {
         self.node
+    }
+
+    /// The public half: what others know this node by.
+    pub(crate) fn public(&self) -> [u8; 32] {
+        self.public
     }
 
     /// The secret half alone: this node's identity among peers.

@@ -4,7 +4,9 @@
 
 mod anywhere;
 mod edge;
+mod backup;
 mod failure;
+mod identity;
 mod membership;
 mod operators;
 

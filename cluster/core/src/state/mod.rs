@@ -15,6 +15,7 @@ mod page;
 pub mod referrer;
 pub mod repository;
 pub mod tag;
+pub mod takeover;
 pub mod token;
 
 pub use page::Page;

@@ -1,6 +1,7 @@
 //! What operators and their machines ask: health and metrics, and the admin API below `/api/v1/` with its
 //! documents of `proto::admin`. A file per noun; each request is authenticated and decided on here.
 
+mod backup;
 mod health;
 mod layout;
 mod nodes;
@@ -23,6 +24,7 @@ use peer::PeerAddress;
 use crate::auth::{AuthError, Authenticator, Verdict};
 use crate::http::server::Connection;
 use crate::registry::edge::Edge;
+use crate::registry::Registry;
 use crate::telemetry::metrics::Metrics;
 use problem::Refusal;
 
@@ -35,6 +37,8 @@ pub(crate) struct Admin {
     pub(crate) metadata: Metadata,
     /// Ready only with a volume that takes writes.
     pub(crate) blobs: BlobStore,
+    /// The bytes that a backup needs.
+    pub(crate) registry: Registry,
     /// Who asks.
     pub(crate) authenticator: Arc<Authenticator>,
     /// What the decision depends on.
@@ -63,6 +67,8 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
         .route("/api/v1/layout", post(layout::apply))
         .route("/api/v1/layout/plan", post(layout::plan))
+        .route("/api/v1/backup", get(backup::save))
+        .route("/api/v1/backup/blobs/{digest}", get(backup::blob))
         .route("/api/v1/nodes", get(nodes::list))
         .route("/api/v1/nodes/{id}", get(nodes::show).delete(nodes::remove))
         .route("/api/v1/nodes/{id}/drain", post(nodes::drain))
