@@ -5,11 +5,13 @@
 
 pub mod cluster;
 pub mod content;
+pub mod history;
 pub mod http;
 pub mod journal;
 pub mod layout;
 pub mod load;
 pub mod namespace;
+pub mod pause;
 pub mod process;
 pub mod raw;
 pub mod register;

@@ -5,12 +5,12 @@
 //! afterwards. Nothing is to be cleaned up: the namespace has no name, and goes with the last of those, however
 //! they end. Rules match addresses, which nodes bind for what they send, too. Needs root.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -34,7 +34,7 @@ pub fn address(place: usize) -> Ipv4Addr {
 #[derive(Debug)]
 pub struct Namespace {
     /// Links that are cut, so that each is mended once.
-    cuts: RefCell<Vec<(usize, usize)>>,
+    cuts: Mutex<Vec<(usize, usize)>>,
 }
 
 impl Namespace {
@@ -47,7 +47,7 @@ impl Namespace {
         if let Err(error) = enter() {
             panic!("no private network (this needs root): {error:#}");
         }
-        Self { cuts: RefCell::default() }
+        Self { cuts: Mutex::default() }
     }
 
     /// Drops whatever node `from` sends to node `to`; the other direction stays.
@@ -55,11 +55,11 @@ impl Namespace {
     /// # Panics
     /// When the rule cannot be made. The same holds for all that follow.
     pub fn cut_one_way(&self, from: usize, to: usize) {
-        if self.cuts.borrow().contains(&(from, to)) {
+        if self.cuts().contains(&(from, to)) {
             return;
         }
         rule(&["-A", "INPUT", "-s", &text(from), "-d", &text(to), "-j", "DROP"]);
-        self.cuts.borrow_mut().push((from, to));
+        self.cuts().push((from, to));
     }
 
     /// Drops whatever two nodes send each other.
@@ -77,9 +77,9 @@ impl Namespace {
 
     /// Undoes [`Namespace::cut_one_way`].
     pub fn mend(&self, from: usize, to: usize) {
-        if self.cuts.borrow().contains(&(from, to)) {
+        if self.cuts().contains(&(from, to)) {
             rule(&["-D", "INPUT", "-s", &text(from), "-d", &text(to), "-j", "DROP"]);
-            self.cuts.borrow_mut().retain(|cut| *cut != (from, to));
+            self.cuts().retain(|cut| *cut != (from, to));
         }
     }
 
@@ -126,7 +126,11 @@ impl Namespace {
     /// Mends all links: nothing is cut or lost. What is slow stays slow.
     pub fn heal(&self) {
         rule(&["-F", "INPUT"]);
-        self.cuts.borrow_mut().clear();
+        self.cuts().clear();
+    }
+
+    fn cuts(&self) -> MutexGuard<'_, Vec<(usize, usize)>> {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Packets that the present rules dropped.

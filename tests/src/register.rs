@@ -152,6 +152,7 @@ fn without_unseen(operations: &[Operation]) -> Vec<Operation> {
     let unseen = |value: Value| if seen.contains(&value) { value } else { UNSEEN };
     let simple = |operation: &Operation| {
         let call = match operation.call {
+            call if operation.outcome != Outcome::Unknown => call,
             Call::Put(value) => Call::Put(unseen(value)),
             Call::PutIfAbsent(value) => Call::PutIfAbsent(unseen(value)),
             Call::PutIfMatch { expected, new } => Call::PutIfMatch { expected, new: unseen(new) },

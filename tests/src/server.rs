@@ -11,7 +11,6 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::http::Client;
@@ -156,28 +155,6 @@ impl Server {
     /// Ends it at once with SIGKILL; the data stays.
     pub fn kill9(&mut self) {
         self.daemon.kill();
-    }
-
-    /// Stops all its threads with SIGSTOP, until [`Server::resume`].
-    ///
-    /// # Panics
-    /// When the kernel refuses.
-    pub fn pause(&mut self) {
-        self.signal(Signal::STOP);
-    }
-
-    /// Lets it go on after [`Server::pause`].
-    ///
-    /// # Panics
-    /// When the kernel refuses.
-    pub fn resume(&mut self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&mut self, signal: Signal) {
-        if let Err(error) = self.daemon.signal(signal) {
-            panic!("{signal:?}: {error:#}");
-        }
     }
 
     /// Asks it to end with SIGTERM and waits; the data stays.

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use tests::journal::{random, random_time};
 use tests::register_load::{RegisterLoad, RegisterOptions};
 
+use crate::dice::Dice;
 use crate::partitions::{check, converge, summary};
 use crate::rig::Rig;
 use crate::rolling::Pushers;
@@ -23,11 +23,13 @@ fn random_faults_lose_nothing_and_all_that_was_answered_is_linearizable() {
     let load = RegisterLoad::start(&rig.clients(), options);
     let pushers = Pushers::start(&rig.clients(), 2);
     let watch = rig.watch_terms();
+    let mut dice = Dice::new("all");
     let mut faults = [0; 5];
     while load.now() < time {
-        let node = random() as usize % 3;
-        let held = random_time(Duration::from_millis(100), longest);
-        let fault = random() as usize % faults.len();
+        // Most is to be learnt from the leader's troubles.
+        let node = if dice.roll(2) == 0 { rig.leader(0) } else { dice.roll(3) };
+        let held = dice.time(Duration::from_millis(100), longest);
+        let fault = dice.roll(faults.len());
         faults[fault] += 1;
         match fault {
             0 => {
@@ -54,7 +56,7 @@ fn random_faults_lose_nothing_and_all_that_was_answered_is_linearizable() {
             }
         }
         rig.network.heal();
-        thread::sleep(random_time(Duration::ZERO, Duration::from_millis(800)));
+        thread::sleep(dice.time(Duration::ZERO, Duration::from_millis(800)));
     }
     converge(&rig);
     let history = load.stop();

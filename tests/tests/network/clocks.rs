@@ -10,9 +10,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tests::ServerOptions;
 use tests::http::Client;
-use tests::journal::random;
 use tests::register_load::{RegisterLoad, RegisterOptions};
 
+use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::rolling::Pushers;
 use crate::{alone, report, size};
@@ -24,7 +24,8 @@ const CLOCKS: [&str; 6] = ["+3600", "-3600", "+34560000", "+0 x2", "2026-01-01 0
 fn a_wrong_clock_of_one_node_has_no_wrong_outcome() {
     let _alone = alone();
     let rounds = size(1, 9);
-    let held = Duration::from_secs(size(2, 10));
+    let held = Duration::from_secs(size(1, 10));
+    let mut dice = Dice::new("E19");
     let place = TempDir::with_prefix("shoal-clock-").expect("a temporary directory");
     let files: Vec<PathBuf> = (0..3).map(|node| place.path().join(node.to_string())).collect();
     files.iter().for_each(|file| set(file, "+0"));
@@ -39,7 +40,7 @@ fn a_wrong_clock_of_one_node_has_no_wrong_outcome() {
         for clock in CLOCKS {
             // The leader's counts most: it tells the time that all commands carry.
             let leader = rig.leader(0);
-            let node = if round == 0 { leader } else { random() as usize % 3 };
+            let node = if round == 0 { leader } else { dice.roll(3) };
             leaders += usize::from(node == leader);
             set(&files[node], clock);
             thread::sleep(held);

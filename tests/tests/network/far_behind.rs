@@ -1,16 +1,18 @@
 //! E20: a node is so far behind that the log it would need is gone. It gets a snapshot over links that are
 //! cut again and again, and what it says on the way never goes back.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tests::content::{bytes_of, media_type, unique_bytes};
 use tests::http::Client;
-use tests::journal::random_time;
+use tests::namespace::Namespace;
 use tests::raw::Answer;
 use tests::registry::Image;
 
+use crate::dice::Dice;
 use crate::rig::{Rig, status};
 use crate::{alone, report, size};
 
@@ -18,6 +20,8 @@ use crate::{alone, report, size};
 const LARGE: usize = 3 << 20;
 /// Manifests; the log keeps 64 MiB.
 const MANIFESTS: usize = 26;
+/// What the link of the node carries.
+const KBITS: u32 = 200_000;
 /// The bar is 60 s; a busy machine may take longer.
 const CAUGHT_UP: Duration = Duration::from_secs(600);
 
@@ -25,6 +29,7 @@ const CAUGHT_UP: Duration = Duration::from_secs(600);
 fn a_node_far_behind_catches_up_over_links_that_are_cut_again_and_again() {
     let _alone = alone();
     let rounds = size(1, 10);
+    let mut dice = Dice::new("E20");
     let mut rig = Rig::start(3, 3);
     let image = rig.client(0).push_image("team/behind", "v1");
     let (mut times, mut cuts, mut snapshots) = (Vec::new(), 0, 0);
@@ -38,31 +43,24 @@ fn a_node_far_behind_catches_up_over_links_that_are_cut_again_and_again() {
             put(&writer, &image, newest).assert_status(201);
         }
         let goal = status(&writer).and_then(|status| status["applied_index"].as_u64()).expect("an index");
-        let before = rig.cluster.nodes[away].log().matches("installing a snapshot").count();
-        rig.cluster.nodes[away].restart();
-        let began = Instant::now();
+        let before = installed(&rig, away);
         let (client, others) = (rig.client(away), rig.others(away));
-        let mut reached = 0;
-        while reached < goal {
-            rig.network.part(&[away], &others);
-            cuts += 1;
-            thread::sleep(random_time(Duration::from_millis(20), Duration::from_millis(300)));
-            rig.network.heal();
-            let until = Instant::now() + random_time(Duration::from_millis(100), Duration::from_millis(900));
-            while Instant::now() < until {
-                let now = status(&client).and_then(|status| status["applied_index"].as_u64()).unwrap_or(0);
-                assert!(now >= reached, "it went back from {reached} to {now}");
-                reached = now;
-                // A read of a tag is true, or refused.
-                let read = client.get("/v2/team/behind/manifests/newest").try_send();
-                if let Some(answer) = read.ok().filter(|answer| answer.status == 200 && answer.complete) {
-                    assert_eq!(number_of(&answer), newest, "a read went back");
-                }
-            }
-            assert!(began.elapsed() < CAUGHT_UP, "at {reached} of {goal}");
-        }
+        rig.network.slow(away, KBITS);
+        let Rig { cluster, network, .. } = &mut rig;
+        let done = AtomicBool::new(false);
+        let began = Instant::now();
+        cuts += thread::scope(|scope| {
+            let cutting = scope.spawn(|| cut_again_and_again(network, away, &others, &mut dice, &done));
+            // Also when a check fails: the scope would wait for ever.
+            let _over = Over(&done);
+            cluster.nodes[away].restart();
+            watch_catching_up(&client, goal, newest);
+            done.store(true, Ordering::Relaxed);
+            cutting.join().expect("whoever cuts")
+        });
+        rig.network.even();
         times.push(began.elapsed());
-        snapshots += rig.cluster.nodes[away].log().matches("installing a snapshot").count() - before;
+        snapshots += installed(&rig, away) - before;
         rig.wait_until_equal();
     }
     times.sort();
@@ -77,6 +75,57 @@ fn a_node_far_behind_catches_up_over_links_that_are_cut_again_and_again() {
     );
     assert!(snapshots > 0, "no snapshot was needed, so nothing was tested");
     rig.assert_no_panics();
+}
+
+/// Sets its flag when it goes.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// How often the node has installed a snapshot.
+fn installed(rig: &Rig, node: usize) -> usize {
+    rig.cluster.nodes[node].log().matches("installing a snapshot").count()
+}
+
+/// Some cuts end a connection, some do not. Returns how many there were.
+fn cut_again_and_again(
+    network: &Namespace,
+    node: usize,
+    others: &[usize],
+    dice: &mut Dice,
+    done: &AtomicBool,
+) -> usize {
+    let mut cuts = 0;
+    while !done.load(Ordering::Relaxed) {
+        network.part(&[node], others);
+        cuts += 1;
+        thread::sleep(dice.time(Duration::from_millis(20), Duration::from_millis(2500)));
+        network.heal();
+        thread::sleep(dice.time(Duration::from_millis(300), Duration::from_millis(1500)));
+    }
+    cuts
+}
+
+/// Until the node has applied `goal`; what it says on the way never goes back.
+fn watch_catching_up(client: &Client, goal: u64, newest: usize) {
+    let began = Instant::now();
+    let mut reached = 0;
+    while reached < goal {
+        if let Some(now) = status(client).and_then(|status| status["applied_index"].as_u64()) {
+            assert!(now >= reached, "it went back from {reached} to {now}");
+            reached = now;
+        }
+        // A read of a tag is true, or refused.
+        let read = client.get("/v2/team/behind/manifests/newest").try_send();
+        if let Some(answer) = read.ok().filter(|answer| answer.status == 200 && answer.complete) {
+            assert_eq!(number_of(&answer), newest, "a read went back");
+        }
+        assert!(began.elapsed() < CAUGHT_UP, "at {reached} of {goal}");
+    }
 }
 
 /// A large manifest as the next one under the tag.

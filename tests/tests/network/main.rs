@@ -4,8 +4,11 @@
 //! Each test has a network and a cluster of its own; one runs at a time, or they would measure each other.
 //! The rows are those of the fault table; SHOAL_TEST_FULL=1 runs them at their full size.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod chaos;
 mod clocks;
+mod dice;
 mod far_behind;
 mod flapping;
 mod partitions;

@@ -4,12 +4,13 @@
 use std::thread;
 use std::time::Duration;
 
+use tests::history::History;
 use tests::http::Client;
-use tests::journal::random;
 use tests::raw::Answer;
-use tests::register_load::{History, RegisterLoad, RegisterOptions};
+use tests::register_load::{RegisterLoad, RegisterOptions};
 use tests::registry::Image;
 
+use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::{alone, report, size};
 
@@ -136,6 +137,7 @@ fn one_way_and_partial_cuts_do_not_stop_writes() {
     let _alone = alone();
     let rounds = size(1, 12);
     let held = Duration::from_secs(size(3, 8));
+    let mut dice = Dice::new("E15");
     let rig = Rig::start(3, 3);
     let load = RegisterLoad::start(&rig.clients(), RegisterOptions::default());
     let watch = rig.watch_terms();
@@ -143,7 +145,7 @@ fn one_way_and_partial_cuts_do_not_stop_writes() {
     for _ in 0..rounds {
         for event in [Event::LeaderDeaf, Event::LeaderMute, Event::Triangle, Event::Swizzle] {
             let (since, before) = (load.now(), rig.term(0));
-            happen(&rig, event, held);
+            happen(&rig, event, held, &mut dice);
             rig.network.heal();
             let until = load.now();
             converge(&rig);
@@ -174,7 +176,7 @@ fn one_way_and_partial_cuts_do_not_stop_writes() {
     rig.assert_no_panics();
 }
 
-fn happen(rig: &Rig, event: Event, held: Duration) {
+fn happen(rig: &Rig, event: Event, held: Duration, dice: &mut Dice) {
     let leader = rig.leader(0);
     let others = rig.others(leader);
     match event {
@@ -182,16 +184,16 @@ fn happen(rig: &Rig, event: Event, held: Duration) {
         Event::LeaderMute => others.iter().for_each(|other| rig.network.cut_one_way(leader, *other)),
         Event::Triangle => rig.network.cut(leader, others[0]),
         Event::Swizzle => {
-            let victim = random() as usize % rig.count();
+            let victim = dice.roll(rig.count());
             let mut links: Vec<(usize, usize)> =
                 rig.others(victim).into_iter().flat_map(|other| [(victim, other), (other, victim)]).collect();
             let step = held / (2 * links.len() as u32);
-            shuffle(&mut links);
+            dice.shuffle(&mut links);
             for (from, to) in &links {
                 rig.network.cut_one_way(*from, *to);
                 thread::sleep(step);
             }
-            shuffle(&mut links);
+            dice.shuffle(&mut links);
             for (from, to) in &links {
                 rig.network.mend(*from, *to);
                 thread::sleep(step);
@@ -200,12 +202,6 @@ fn happen(rig: &Rig, event: Event, held: Duration) {
         }
     }
     thread::sleep(held);
-}
-
-fn shuffle<T>(items: &mut [T]) {
-    for at in (1..items.len()).rev() {
-        items.swap(at, random() as usize % (at + 1));
-    }
 }
 
 #[test]

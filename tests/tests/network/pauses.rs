@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use tests::content::{media_type, sha256};
 use tests::http::Client;
-use tests::journal::random_time;
 use tests::raw::{Answer, Connection};
 use tests::register_load::{RegisterLoad, RegisterOptions};
 use tests::registry::Image;
 use tests::wait_until;
 
+use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::{alone, report, size};
 
@@ -23,6 +23,7 @@ fn a_leader_that_was_paused_gives_no_stale_answer() {
     let _alone = alone();
     let pauses = size(4, 50);
     let longest = Duration::from_secs(size(4, 15));
+    let mut dice = Dice::new("E13");
     let mut rig = Rig::start(3, 3);
     let load = RegisterLoad::start(
         &rig.clients(),
@@ -31,7 +32,7 @@ fn a_leader_that_was_paused_gives_no_stale_answer() {
     let (mut gaps, mut fresh, mut refused, mut replaced) = (Vec::new(), 0, 0, 0);
     for round in 0..pauses {
         // From a hiccup to long after the lease.
-        let pause = if round == 0 { Duration::from_millis(100) } else { random_time(longest / 10, longest) };
+        let pause = if round == 0 { Duration::from_millis(100) } else { dice.time(longest / 10, longest) };
         let asked = (rig.leader(0) + 1) % 3;
         let leader = rig.leader(asked);
         let survivor = rig.client(rig.others(leader)[round % 2]);

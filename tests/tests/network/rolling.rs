@@ -15,6 +15,8 @@ use crate::{alone, report, size};
 
 /// Tries after the first one.
 const RETRIES: usize = 3;
+/// Clients.
+const PUSHERS: usize = 4;
 /// Before each further try, this and as much again for every one before: what `Retry-After` asks for.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -65,7 +67,8 @@ fn push_somewhere(clients: &[Client], node: &mut usize, journal: &Journal, count
             counts.pushed.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        *node += 1;
+        // Backwards, or the clients would go along with the restarts.
+        *node += clients.len() - 1;
         if attempt < RETRIES {
             counts.retried.fetch_add(1, Ordering::Relaxed);
             thread::sleep(PAUSE * (attempt as u32 + 1));
@@ -77,14 +80,18 @@ fn push_somewhere(clients: &[Client], node: &mut usize, journal: &Journal, count
 #[test]
 fn restarting_all_nodes_in_turn_loses_nothing_and_stops_no_push_for_long() {
     let _alone = alone();
-    let rounds = size(1, 10);
+    let rounds = size(2, 10);
     let mut rig = Rig::start(3, 3);
-    let pushers = Pushers::start(&rig.clients(), 4);
+    let pushers = Pushers::start(&rig.clients(), PUSHERS);
     for _ in 0..rounds {
         for node in 0..rig.count() {
             rig.cluster.nodes[node].restart();
             // Whoever operates this waits for each node before the next one.
             rig.leader(node);
+            let before = pushers.counts.pushed.load(Ordering::Relaxed);
+            tests::wait_until("pushes to go on", tests::cluster::PATIENCE, || {
+                pushers.counts.pushed.load(Ordering::Relaxed) >= before + PUSHERS
+            });
         }
     }
     let (journal, counts) = pushers.stop();

@@ -18,7 +18,7 @@ const EDGE: usize = 3;
 fn an_edge_behind_a_bad_link_serves_what_it_has_and_nothing_wrong() {
     let _alone = alone();
     let cuts = size(1, 10);
-    let cut = Duration::from_secs(size(4, 60));
+    let cut = Duration::from_secs(size(2, 60));
     let mut rig = Rig::start(3, 3);
     rig.join_edge();
     let image = rig.client(0).push_image("team/cached", "v1");
