@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use crate::namespace;
 use crate::server::{Server, ServerOptions, binary, restrict};
 use crate::wait::wait_for;
 
@@ -29,12 +30,45 @@ impl Cluster {
         while cluster.nodes.len() < count {
             cluster.join();
         }
-        let voters = if count < 3 { 1 } else { 3 };
-        cluster.wait_for_status("the voters to settle", |status| {
+        cluster.wait_for_voters(if count < 3 { 1 } else { 3 });
+        cluster
+    }
+
+    /// As [`Cluster::start`], each node at the address of its own that [`namespace::address`] gives it, so
+    /// that rules can tell them apart. `adapt` may change how each is started.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn start_apart(count: usize, adapt: impl Fn(usize, &mut ServerOptions)) -> Self {
+        let mut cluster = Self { nodes: Vec::new() };
+        while cluster.nodes.len() < count {
+            let place = cluster.nodes.len();
+            let token = (place > 0).then(|| cluster.token(&[]));
+            let mut options = options_at(namespace::address(place), place, token.as_deref());
+            adapt(place, &mut options);
+            cluster.nodes.push(Server::start(options));
+        }
+        cluster
+    }
+
+    /// Starts one more node at an address of its own.
+    ///
+    /// # Panics
+    /// When it does not join.
+    pub fn join_apart(&mut self, token: &str) {
+        let place = self.nodes.len();
+        self.nodes.push(Server::start(options_at(namespace::address(place), place, Some(token))));
+    }
+
+    /// Waits until so many nodes vote.
+    ///
+    /// # Panics
+    /// When they do not settle.
+    pub fn wait_for_voters(&mut self, voters: u64) {
+        self.wait_for_status("the voters to settle", |status| {
             let found = status["voters"].as_u64();
             if found == Some(voters) { Ok(()) } else { Err(format!("{found:?} voters")) }
         });
-        cluster
     }
 
     /// Starts one more node with a fresh token of the first node that runs.
@@ -131,13 +165,17 @@ pub fn id_of(node: &Server) -> Option<String> {
 }
 
 fn options(place: usize, token: Option<&str>) -> ServerOptions {
+    options_at(Ipv4Addr::LOCALHOST, place, token)
+}
+
+fn options_at(address: Ipv4Addr, place: usize, token: Option<&str>) -> ServerOptions {
     let zone = ["a", "b", "c", "d", "e"][place % 5];
     let mut arguments = vec!["--zone".to_owned(), zone.to_owned()];
-    arguments.extend(["--peer-listen".to_owned(), format!("127.0.0.1:{}", free_port())]);
+    arguments.extend(["--peer-listen".to_owned(), format!("{address}:{}", free_port())]);
     if let Some(token) = token {
         arguments.extend(["--join".to_owned(), token.to_owned()]);
     }
-    ServerOptions { listen: format!("127.0.0.1:{}", free_port()), arguments, ..ServerOptions::default() }
+    ServerOptions { listen: format!("{address}:{}", free_port()), arguments, ..ServerOptions::default() }
 }
 
 /// A port that nobody has just now, for TCP and UDP: a node that starts again must be found where it was.

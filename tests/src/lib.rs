@@ -5,12 +5,17 @@
 
 pub mod cluster;
 pub mod content;
+pub mod history;
 pub mod http;
 pub mod journal;
 pub mod layout;
 pub mod load;
+pub mod namespace;
+pub mod pause;
 pub mod process;
 pub mod raw;
+pub mod register;
+pub mod register_load;
 pub mod registry;
 pub mod sandbox;
 pub mod server;
