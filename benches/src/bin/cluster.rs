@@ -9,6 +9,7 @@ use anyhow::Context;
 use benches::cluster::table::table;
 use benches::cluster::{Bench, Scale, failover, swarm, transfer, writes};
 use clap::{Parser, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Measure clusters of Shoal on this machine
 #[derive(Parser)]
@@ -49,10 +50,12 @@ enum Section {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    let mut terminated = signal(SignalKind::terminate())?;
+    // Dropping the section ends its processes and removes its namespaces and directories.
     tokio::select! {
         done = run(options) => done,
-        // Dropping the sections ends their processes and removes their namespaces and directories.
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        _ = terminated.recv() => anyhow::bail!("terminated"),
     }
 }
 

@@ -14,6 +14,7 @@ use super::network::{End, Network};
 use super::shoal::{Cluster, Node, Place, REPOSITORY, curl};
 use super::table::{Row, Target, percentile};
 use crate::content::BlobSource;
+use crate::process::cpu_seconds;
 use crate::size::MIB;
 
 const NODE_MBIT: u32 = 100;
@@ -83,9 +84,10 @@ pub async fn measure_swarm(bench: &Bench) -> anyhow::Result<(Vec<Row>, Vec<Strin
     let mut cluster = Cluster::begin(bench, &bench.memory.join("swarm"), seed).await?;
     cluster.join(edges, true).await?;
     let path = push(&cluster.nodes[0], size).await?;
-    let before = ends[0].bytes()?.1;
+    let (before, spent) = (ends[0].bytes()?.1, cpu(&cluster));
     let pulling: Vec<_> = cluster.nodes.iter().skip(1).collect();
     let times = pull(&pulling, &path, size).await?;
+    let spent = cpu(&cluster) - spent;
     let sent = (ends[0].bytes()?.1 - before) as f64 / size as f64;
     let what = format!("{count} nodes, {NODE_MBIT} Mbit/s each, one seed: {} MiB everywhere", size / MIB);
     let least = seconds_at(size, NODE_MBIT);
@@ -95,6 +97,7 @@ pub async fn measure_swarm(bench: &Bench) -> anyhow::Result<(Vec<Row>, Vec<Strin
             .target(Target::OfPeerAtMost(1.35)),
         Row::new(&what, "p50 s", percentile(&times, 50.0)).beside("size/rate", least),
         Row::new(&what, "copies the seed sent", sent),
+        Row::new(&what, "CPU s of all nodes", spent),
     ];
     let note = "Swarm: the seed is the cluster's only full node, the others are edges; the rate counts \
                 headers of packets, 4.6 % of it; data in memory; clients read the whole blob."
@@ -147,6 +150,11 @@ pub async fn measure_regions(bench: &Bench) -> anyhow::Result<(Vec<Row>, Vec<Str
                 uplink with headers, Raft's among them."
             .into();
     Ok((rows, vec![note]))
+}
+
+/// Processor seconds of all nodes so far: twenty on a few cores may be slower than their links.
+fn cpu(cluster: &Cluster) -> f64 {
+    cluster.nodes.iter().filter_map(|node| node.process.pid()).map(cpu_seconds).sum()
 }
 
 fn counts(uplinks: &[End]) -> anyhow::Result<Vec<(u64, u64)>> {
