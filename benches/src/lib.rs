@@ -1,11 +1,12 @@
 //! Measuring Shoal beside other registries: the parts of the `load` tool.
 //!
 //! Owns an HTTP client that costs little, the workloads, and the figures they give. Speaks to a
-//! server only over HTTP, so that every registry is measured by the same code. Never starts or stops
-//! a server: `benches/compare` does.
+//! server only over HTTP, so that every registry is measured by the same code. Only `cluster` starts
+//! servers; for the rest `benches/compare` does.
 
 pub mod auth;
 pub mod client;
+pub mod cluster;
 pub mod content;
 pub mod drive;
 pub mod error;

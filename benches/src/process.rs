@@ -69,7 +69,12 @@ impl Watch {
 
 /// Processor seconds that this process has used so far.
 pub fn own_cpu_seconds() -> f64 {
-    cpu_ticks(std::process::id()) as f64 / TICKS_PER_SECOND
+    cpu_seconds(std::process::id())
+}
+
+/// Processor seconds that a process has used so far; 0 when it is gone.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    cpu_ticks(pid) as f64 / TICKS_PER_SECOND
 }
 
 fn total(pids: &[u32], figure: impl Fn(u32) -> u64) -> u64 {
