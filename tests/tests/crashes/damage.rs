@@ -103,7 +103,7 @@ fn a_blob_whose_copies_are_all_damaged_is_served_by_nobody_until_it_is_pushed_ag
     );
 }
 
-/// Pushes blobs of 10 KiB to 3 MiB through every node, and waits until every node has them.
+/// Pushes blobs of 10 KiB to 3 MiB through every node, waits until every node has them, and starts the nodes anew.
 fn store(rig: &mut Rig, count: usize) -> Vec<Blob> {
     let push = |number: usize| {
         let content = unique_bytes((10 << 10) + (random() as usize) % (3 << 20));
@@ -116,6 +116,10 @@ fn store(rig: &mut Rig, count: usize) -> Vec<Blob> {
     for blob in &blobs {
         rig.cluster.nodes.iter().for_each(|node| drop(wait_for_file(node, blob)));
     }
+    // A node trusts what it checked within the last minute, unless the file's time stamp tells of a change: so it has
+    // to forget what it checked when it sent the copies.
+    rig.cluster.nodes.iter_mut().for_each(Server::kill9);
+    rig.restart_all().expect("the nodes start again");
     blobs
 }
 

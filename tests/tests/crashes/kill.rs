@@ -14,7 +14,7 @@ const WRITABLE: Duration = Duration::from_secs(50);
 #[test]
 fn nothing_acknowledged_is_lost_when_nodes_are_killed_one_by_one_under_load() {
     let _alone = alone();
-    let kills = size(6, 500);
+    let kills = size(5, 500);
     let mut rig = Rig::new();
     let load = rig.load(4, 4);
     let mut starts = Vec::new();

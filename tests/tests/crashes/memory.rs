@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tests::cluster::PATIENCE;
 use tests::content::serial;
-use tests::wait::wait_for;
+use tests::wait::{wait_for, wait_until};
 
 use crate::rig::{Rig, any_node};
 use crate::{alone, report, size};
@@ -24,6 +24,8 @@ fn nothing_acknowledged_is_lost_when_nodes_run_out_of_memory() {
     let mut rig = Rig::new();
     let load = rig.load(4, 4);
     for _ in 0..kills {
+        let before = rig.journal.len();
+        wait_until("something to be acknowledged", PATIENCE, || rig.journal.len() > before + 8);
         let node = &mut rig.cluster.nodes[any_node()];
         let group = Group::of(node.pid());
         wait_for("the node to be killed for want of memory", PATIENCE, || {

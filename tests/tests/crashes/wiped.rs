@@ -22,7 +22,7 @@ fn a_node_that_lost_its_disk_joins_anew_and_gets_its_copies_back() {
     let mut rig = Rig::new();
     for round in 0..rounds {
         let load = rig.load(4, 2);
-        wait_until("a few images to be acknowledged", PATIENCE, || rig.journal.len() >= (round + 1) * 60);
+        wait_until("a few images to be acknowledged", PATIENCE, || rig.journal.len() >= (round + 1) * 30);
         assert_eq!(load.stop().broken, Vec::<String>::new());
         rig.wait_for_copies();
         let place = any_node();
