@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use crate::journal::random;
 use crate::namespace;
 use crate::server::{Server, ServerOptions, binary, restrict};
 use crate::wait::wait_for;
@@ -26,9 +27,23 @@ impl Cluster {
     /// # Panics
     /// When a node does not come up or the voters do not settle.
     pub fn start(count: usize) -> Self {
-        let mut cluster = Self { nodes: vec![Server::start(options(0, None))] };
+        Self::start_with(count, |_, _| {})
+    }
+
+    /// As [`Cluster::start`]; `adjust` gets the place of each node and how it is started.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`] does.
+    pub fn start_with(count: usize, adjust: impl Fn(usize, &mut ServerOptions)) -> Self {
+        let start = |place, token: Option<&str>| {
+            let mut options = options(place, token);
+            adjust(place, &mut options);
+            Server::start(options)
+        };
+        let mut cluster = Self { nodes: vec![start(0, None)] };
         while cluster.nodes.len() < count {
-            cluster.join();
+            let token = cluster.token(&[]);
+            cluster.nodes.push(start(cluster.nodes.len(), Some(&token)));
         }
         cluster.wait_for_voters(if count < 3 { 1 } else { 3 });
         cluster
@@ -144,7 +159,7 @@ impl Cluster {
 /// # Panics
 /// When the command cannot be started.
 pub fn operate(node: &Server, arguments: &[&str]) -> Output {
-    let password = node.data_dir().with_file_name("operator");
+    let password = node.file("operator");
     let written = std::fs::write(&password, node.password()).map_err(anyhow::Error::from);
     if let Err(error) = written.and_then(|()| restrict(&password)) {
         panic!("{error:#}");
@@ -178,11 +193,12 @@ fn options_at(address: Ipv4Addr, place: usize, token: Option<&str>) -> ServerOpt
     ServerOptions { listen: format!("{address}:{}", free_port()), arguments, ..ServerOptions::default() }
 }
 
-/// A port that nobody has just now, for TCP and UDP: a node that starts again must be found where it was.
+/// A port that nobody has just now, for TCP and UDP, and that no outgoing connection takes while its node is down:
+/// below the kernel's range for those. A node that starts again must be found where it was.
 fn free_port() -> u16 {
     let free = || {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
-        let port = tcp.local_addr().ok()?.port();
+        let port = 20_000 + (random() % 12_000) as u16;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
         UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok().then_some(port)
     };
     match (0..100).find_map(|_| free()) {

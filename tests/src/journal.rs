@@ -104,6 +104,14 @@ impl Journal {
         before - promises.len()
     }
 
+    /// Takes back what was acknowledged between `from` and `to`; returns how much that was.
+    pub fn forget_within(&self, from: Instant, to: Instant) -> usize {
+        let mut promises = self.promises();
+        let before = promises.len();
+        promises.retain(|promise| promise.acked < from || promise.acked > to);
+        before - promises.len()
+    }
+
     /// Takes back everything.
     pub fn clear(&self) {
         self.promises().clear();

@@ -5,6 +5,8 @@
 
 pub mod cluster;
 pub mod content;
+pub mod files;
+pub mod fsync;
 pub mod history;
 pub mod http;
 pub mod journal;
@@ -22,6 +24,7 @@ pub mod server;
 pub mod shared;
 pub mod tls;
 pub mod usage;
+pub mod volume;
 pub mod wait;
 
 pub use server::{Server, ServerOptions};

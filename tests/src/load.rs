@@ -1,5 +1,5 @@
 //! A mixed load from outside: clients that push images nobody has pushed before, clients that pull what was
-//! acknowledged, all against one address, while the node behind it may come and go.
+//! acknowledged, all against the same addresses, while the nodes behind them may come and go.
 //!
 //! Owns its threads. A push that fails is counted and never repeated: what it left behind is unknown.
 
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::content::{self, media_type, serial, sha256, unique_bytes};
 use crate::http::Client;
-use crate::journal::{self, Journal, Kept, random};
+use crate::journal::{self, Journal, Kept, Promise, random};
 use crate::raw::Answer;
 use crate::registry::with_query;
 
@@ -67,12 +67,18 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts the clients; what is acknowledged goes to `journal`.
+    /// Starts the clients against one node; what is acknowledged goes to `journal`.
     pub fn start(client: &Client, options: LoadOptions, journal: &Arc<Journal>) -> Self {
+        Self::start_on(std::slice::from_ref(client), options, journal)
+    }
+
+    /// Starts the clients against several nodes: each image goes to one by chance, each pull to one by chance and
+    /// then to the others, until one answers.
+    pub fn start_on(nodes: &[Client], options: LoadOptions, journal: &Arc<Journal>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let spawn = |work: fn(&Worker) -> Tally| {
             let worker = Worker {
-                client: client.clone(),
+                nodes: nodes.to_vec(),
                 journal: Arc::clone(journal),
                 stop: Arc::clone(&stop),
                 large_manifests: options.large_manifests,
@@ -113,7 +119,7 @@ impl Drop for Load {
 }
 
 struct Worker {
-    client: Client,
+    nodes: Vec<Client>,
     journal: Arc<Journal>,
     stop: Arc<AtomicBool>,
     large_manifests: bool,
@@ -124,30 +130,31 @@ impl Worker {
         !self.stop.load(Ordering::Relaxed)
     }
 
-    /// A client with a token, got as soon as the node answers: the check of a password costs the node as much
-    /// as many requests, and it forgets which ones it knows when it is killed.
-    fn log_in(&self) -> (Client, Instant) {
+    /// Clients of all nodes with a token, got as soon as one answers: the check of a password costs the node as
+    /// much as many requests, and it forgets which ones it knows when it is killed.
+    fn log_in(&self) -> (Vec<Client>, Instant) {
         while self.runs() {
             let target = format!("/token?service=shoal&scope=repository:{REPOSITORY}:pull,push");
-            let answer = self.client.get(target).try_send();
+            let answer = self.nodes[by_chance(self.nodes.len())].get(target).try_send();
             let token = answer.ok().and_then(|answer| Some(answer.json()["token"].as_str()?.to_owned()));
             if let Some(token) = token {
-                return (Client::bearer(self.client.host(), &token), Instant::now());
+                let clients = self.nodes.iter().map(|node| Client::bearer(node.host(), &token));
+                return (clients.collect(), Instant::now());
             }
             thread::sleep(PAUSE);
         }
-        (self.client.clone(), Instant::now())
+        (self.nodes.clone(), Instant::now())
     }
 
     fn push_on(&self) -> Tally {
         let mut tally = Tally::default();
-        let (mut client, mut since) = self.log_in();
+        let (mut clients, mut since) = self.log_in();
         while self.runs() {
             if since.elapsed() > TOKEN_LIFE {
-                (client, since) = self.log_in();
+                (clients, since) = self.log_in();
             }
             let large = self.large_manifests && serial().is_multiple_of(LARGE_EVERY);
-            match push_image(&client, REPOSITORY, &self.journal, large) {
+            match push_image(&clients[by_chance(clients.len())], REPOSITORY, &self.journal, large) {
                 Ok(_) => tally.pushed += 1,
                 Err(_) => {
                     tally.push_failures += 1;
@@ -160,16 +167,16 @@ impl Worker {
 
     fn pull_on(&self) -> Tally {
         let mut tally = Tally::default();
-        let (mut client, mut since) = self.log_in();
+        let (mut clients, mut since) = self.log_in();
         while self.runs() {
             if since.elapsed() > TOKEN_LIFE {
-                (client, since) = self.log_in();
+                (clients, since) = self.log_in();
             }
             let Some(promise) = self.journal.any() else {
                 thread::sleep(PAUSE);
                 continue;
             };
-            match journal::check(&client, &promise) {
+            match check_somewhere(&clients, &promise) {
                 Kept::Whole => tally.pulled += 1,
                 Kept::Unavailable => {
                     tally.pull_failures += 1;
@@ -180,6 +187,18 @@ impl Worker {
         }
         tally
     }
+}
+
+/// Pulls what was promised from a node by chance, and from the next one where nothing came.
+fn check_somewhere(clients: &[Client], promise: &Promise) -> Kept {
+    let first = by_chance(clients.len());
+    let order = clients[first..].iter().chain(&clients[..first]);
+    let kept = order.map(|client| journal::check(client, promise)).find(|kept| *kept != Kept::Unavailable);
+    kept.unwrap_or(Kept::Unavailable)
+}
+
+fn by_chance(count: usize) -> usize {
+    random() as usize % count.max(1)
 }
 
 /// Pushes one fresh image: a configuration, one to three layers, a manifest by tag. Notes each part that is

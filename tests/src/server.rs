@@ -43,6 +43,8 @@ pub struct ServerOptions {
     pub password: String,
     /// Where it listens; port 0 lets the kernel choose.
     pub listen: String,
+    /// Where it keeps its data, if not beside its log: on a volume that the test made.
+    pub data: Option<PathBuf>,
 }
 
 impl Default for ServerOptions {
@@ -54,6 +56,7 @@ impl Default for ServerOptions {
             environment: Vec::new(),
             password: PASSWORD.to_owned(),
             listen: "127.0.0.1:0".to_owned(),
+            data: None,
         }
     }
 }
@@ -128,7 +131,17 @@ impl Server {
 
     /// Where it keeps its data.
     pub fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("data")
+        data_dir(&self.options, self.directory.path())
+    }
+
+    /// A file beside its log.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// How it is started the next time.
+    pub fn options_mut(&mut self) -> &mut ServerOptions {
+        &mut self.options
     }
 
     /// The certificate authority's file, when [`ServerOptions::tls`] is set.
@@ -173,13 +186,24 @@ impl Server {
     /// # Panics
     /// When it does not stop or does not become ready.
     pub fn restart(&mut self) {
+        if let Err(error) = self.try_restart() {
+            panic!("{error:#}");
+        }
+    }
+
+    /// As [`Server::restart`], for tests that expect a refusal.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub fn try_restart(&mut self) -> anyhow::Result<()> {
         if self.is_running() {
             self.stop();
         }
-        match launch(&self.options, &self.host, self.directory.path()) {
-            Ok((daemon, _)) => self.daemon = daemon,
-            Err(error) => panic!("{error:#}"),
-        }
+        (self.daemon, _) = launch(&self.options, &self.host, self.directory.path())?;
+        Ok(())
     }
 }
 
@@ -221,9 +245,13 @@ fn launch(options: &ServerOptions, listen: &str, directory: &Path) -> anyhow::Re
     }
 }
 
+fn data_dir(options: &ServerOptions, directory: &Path) -> PathBuf {
+    options.data.clone().unwrap_or_else(|| directory.join("data"))
+}
+
 fn command(options: &ServerOptions, listen: &str, directory: &Path) -> Command {
     let mut command = Command::new(binary());
-    command.arg("serve").arg("--data-dir").arg(directory.join("data"));
+    command.arg("serve").arg("--data-dir").arg(data_dir(options, directory));
     command.args(["--listen", listen]).arg("--root-password-file").arg(directory.join("password"));
     // Any: the port after the one for HTTP may be somebody else's.
     if !options.arguments.iter().any(|argument| argument == "--peer-listen") {

@@ -3,8 +3,8 @@
 //! Each test has a cluster of its own; one runs at a time, or they would measure each other.
 
 mod anywhere;
-mod edge;
 mod backup;
+mod edge;
 mod failure;
 mod identity;
 mod membership;

@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::node::Place;
 use crate::report;
-use crate::volume::{Kind, Volume, run};
+use tests::volume::{Kind, Volume, run};
 
 /// A refusal comes this soon; ten times the figure of the table.
 const SOON: Duration = Duration::from_secs(10);

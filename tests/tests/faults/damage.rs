@@ -4,17 +4,18 @@
 use std::fs;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tests::content::unique_bytes;
+use tests::files::file_of;
 use tests::http::Client;
 use tests::journal::random;
 use tests::raw::Answer;
 
 use crate::kill::tail;
 use crate::node::Place;
-use crate::volume::{Kind, Volume, flip};
 use crate::{alone, report, size};
+use tests::volume::{Kind, Volume, flip};
 
 const REPOSITORY: &str = "damaged/blobs";
 /// Bytes that the node checks together: those of a reply's first such part before it answers.
@@ -93,29 +94,13 @@ fn store(place: &Place, root: &Client, number: usize) -> Blob {
     let content = unique_bytes((10 << 10) + (random() as usize) % (3 << 20));
     let digest = root.push_blob(REPOSITORY, &content);
     let was_read = number.is_multiple_of(4);
-    let file = file_of(&place.data, &digest);
+    let file = file_of(&place.data, &digest).expect("the blob's file");
     let hit = (random() as usize) % content.len();
     let blob = Blob { content, digest, file, hit, was_read };
     if was_read {
         root.get(target(&blob)).send().assert_status(200);
     }
     blob
-}
-
-/// The only file of a blob.
-fn file_of(data: &Path, digest: &str) -> PathBuf {
-    let hex = digest.trim_start_matches("sha256:");
-    let shard = data.join("blobs/blobs/sha256").join(&hex[..2]);
-    let is_copy = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.starts_with(hex) && !name.ends_with(".pieces")
-    };
-    let found: Vec<PathBuf> =
-        fs::read_dir(shard).expect("the shard").flatten().map(|entry| entry.path()).filter(is_copy).collect();
-    match found.as_slice() {
-        [one] => one.clone(),
-        other => panic!("{digest} has the files {other:?}"),
-    }
 }
 
 fn target(blob: &Blob) -> String {

@@ -2,17 +2,15 @@
 //! again, goes on reading, and has everything it acknowledged after the restart.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use tests::content::{serial, sha256, unique_bytes};
+use tests::fsync::FailingFsync;
 use tests::journal::Journal;
 use tests::load::{push_blob, push_image};
 use tests::registry::with_query;
 
 use crate::kill::tail;
-use crate::node::{Node, Place, send_signal, wait_until};
+use crate::node::{Node, Place};
 use crate::{alone, report, size};
 
 /// Images before the fault.
@@ -94,7 +92,7 @@ fn fail_one_fsync(victim: Victim) {
         Victim::State => place.data.join("metadata/state.db"),
     };
     assert!(path.exists(), "{} is not where it should be", path.display());
-    let fault = Fault::on(&node, &path, &place.file("strace"));
+    let fault = FailingFsync::of(node.pid(), &path, &place.file("strace"));
 
     if matches!(victim, Victim::State) {
         push_until_it_fails(&place, &repository, &journal, &fault);
@@ -127,7 +125,7 @@ fn fail_one_fsync(victim: Victim) {
 }
 
 /// Every push up to the fault may be acknowledged, and is noted; the first that comes after it must not be.
-fn push_until_it_fails(place: &Place, repository: &str, journal: &Journal, fault: &Fault) {
+fn push_until_it_fails(place: &Place, repository: &str, journal: &Journal, fault: &FailingFsync) {
     for _ in 0..UNTIL_STATE_SYNC {
         if push_image(&place.root(), repository, journal, false).is_err() {
             break;
@@ -148,42 +146,4 @@ fn assert_fenced(place: &Place, node: &Node, repository: &str) {
         let answer = refused.expect("an answer");
         answer.assert_refused(&[503]);
     }
-}
-
-/// strace at work on a node: the first fsync of one file fails with EIO. Dropping it lets go of the node.
-struct Fault {
-    strace: Child,
-    output: std::path::PathBuf,
-}
-
-impl Fault {
-    fn on(node: &Node, path: &Path, output: &Path) -> Self {
-        let path = fs::canonicalize(path).expect("a path");
-        let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-p", &node.pid().to_string(), "-o"]).arg(output).arg("-P").arg(path);
-        command.args(["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO:when=1"]);
-        let strace = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace");
-        let fault = Self { strace, output: output.to_owned() };
-        wait_until("strace to watch every thread", Duration::from_secs(20), || is_traced(node.pid()));
-        fault
-    }
-
-    fn struck(&self) -> bool {
-        fs::read_to_string(&self.output).is_ok_and(|text| text.contains("(INJECTED)"))
-    }
-}
-
-impl Drop for Fault {
-    fn drop(&mut self) {
-        send_signal(self.strace.id(), "INT");
-        let _ = self.strace.wait();
-    }
-}
-
-fn is_traced(pid: u32) -> bool {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    tasks.flatten().all(|task| {
-        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
-        status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|tracer| tracer.trim() != "0"))
-    })
 }

@@ -12,8 +12,8 @@ use tests::raw::Answer;
 
 use crate::kill::tail;
 use crate::node::{Place, wait_until};
-use crate::volume::{Kind, Volume};
 use crate::{alone, report};
+use tests::volume::{Kind, Volume};
 
 const VOLUME_MIB: u64 = 40;
 const BALLAST: usize = 20 << 20;

@@ -18,7 +18,6 @@ mod power;
 mod slow_clients;
 mod torn;
 mod torn_uploads;
-mod volume;
 mod wound;
 
 use std::io::Write;

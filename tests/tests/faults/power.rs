@@ -2,20 +2,19 @@
 //! runs the same node with every sync left out and must lose something, or the test proves nothing.
 
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tests::content::sha256;
+use tests::files::check_files;
 use tests::journal::{Journal, random_time};
 use tests::load::{Load, LoadOptions};
 
 use crate::kill::tail;
 use crate::node::{Node, PATIENCE, Place, Refusal};
-use crate::volume::{Kind, Volume};
 use crate::{alone, report, size};
+use tests::volume::{Kind, Volume};
 
 /// Sparse: only what is written takes room. xfs wants 300 at least.
 const VOLUME_MIB: u64 = 16 << 10;
@@ -67,7 +66,7 @@ fn lose_power(kind: Kind, rounds: usize) {
         assert!(verdict.is_whole(), "round {round} on {kind:?}: {verdict}\n{}", tail(&node));
     }
     journal.verify_all(&place.root(), 2).assert_whole(|| tail(&node));
-    let files = check_files(&place.data.join("blobs/blobs"));
+    let files = check_files(&place.data);
     report(
         "E2/E3",
         &format!(
@@ -162,21 +161,4 @@ fn report_control(kind: Kind, round: usize, what: &str) {
 
 fn is_preloaded(node: &Node) -> bool {
     fs::read_to_string(format!("/proc/{}/maps", node.pid())).is_ok_and(|maps| maps.contains(NO_SYNC))
-}
-
-/// Checks that every file under a final name has the content that the name says; returns how many there are.
-fn check_files(blobs: &Path) -> usize {
-    let mut checked = 0;
-    for shard in fs::read_dir(blobs.join("sha256")).expect("shards").flatten() {
-        for file in fs::read_dir(shard.path()).expect("a shard").flatten() {
-            let name = file.file_name().to_string_lossy().into_owned();
-            let Some((hex, _)) = name.split_once('.').filter(|_| !name.ends_with(".pieces")) else {
-                continue;
-            };
-            let content = fs::read(file.path()).expect("a blob");
-            assert_eq!(sha256(&content), format!("sha256:{hex}"), "{name} is not what it says");
-            checked += 1;
-        }
-    }
-    checked
 }

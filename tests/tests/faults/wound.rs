@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tests::content::unique_bytes;
 
-use crate::volume::flip;
+use tests::volume::flip;
 
 /// What happens to a file.
 #[derive(Clone, Copy, Debug)]

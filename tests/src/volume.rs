@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::node::wait_until;
+use crate::wait::wait_until;
 
 /// EXT4_IOC_SHUTDOWN, which xfs calls XFS_IOC_GOINGDOWN; 2 = do not even write the log.
 const SHUTDOWN: &str = "
@@ -26,20 +26,25 @@ print('off', flush=True)
 
 /// Which file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// ext4, without room kept for root.
     Ext4,
+    /// xfs; wants 300 MiB at least.
     Xfs,
 }
 
 /// A mounted image.
 #[derive(Debug)]
-pub(crate) struct Volume {
+pub struct Volume {
     home: TempDir,
 }
 
 impl Volume {
     /// A fresh file system of `mib` MiB, mounted.
-    pub(crate) fn new(kind: Kind, mib: u64) -> Self {
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn new(kind: Kind, mib: u64) -> Self {
         let home = TempDir::with_prefix("shoal-volume-").expect("a temporary directory");
         let volume = Self { home };
         fs::create_dir(volume.path()).expect("a mount point");
@@ -53,27 +58,36 @@ impl Volume {
     }
 
     /// Where it is mounted.
-    pub(crate) fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.home.path().join("mounted")
     }
 
     /// The image file.
-    pub(crate) fn image(&self) -> PathBuf {
+    pub fn image(&self) -> PathBuf {
         self.home.path().join("image")
     }
 
     /// Mounts it, read-write.
-    pub(crate) fn mount(&self) {
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn mount(&self) {
         run(Command::new("mount").args(["-o", "loop"]).arg(self.image()).arg(self.path()));
     }
 
     /// Mounts it again with other options.
-    pub(crate) fn remount(&self, options: &str) {
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn remount(&self, options: &str) {
         run(Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(self.path()));
     }
 
     /// Unmounts it, once nobody uses it any more.
-    pub(crate) fn unmount(&self) {
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn unmount(&self) {
         wait_until("the volume to be unmounted", Duration::from_secs(10), || self.try_unmount(&[]));
     }
 
@@ -90,7 +104,10 @@ impl Volume {
     }
 
     /// Makes ready to cut the power of this volume, so that it takes no time later.
-    pub(crate) fn power_switch(&self) -> PowerSwitch {
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn power_switch(&self) -> PowerSwitch {
         let mut command = Command::new("python3");
         command.args(["-c", SHUTDOWN]).arg(self.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("python3");
@@ -102,7 +119,10 @@ impl Volume {
     }
 
     /// Gives one byte of a file another value under the file system: no time stamp tells.
-    pub(crate) fn flip_beneath(&self, file: &Path, offset: u64) {
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn flip_beneath(&self, file: &Path, offset: u64) {
         run(Command::new("sync").arg("-f").arg(file));
         flip(&self.image(), physical_offset(file, offset));
         // What the kernel remembers of the file goes; what it reads next comes from the image.
@@ -144,7 +164,7 @@ impl Drop for Volume {
 
 /// One press cuts the power. Dropping it ends its process.
 #[derive(Debug)]
-pub(crate) struct PowerSwitch {
+pub struct PowerSwitch {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
 }
@@ -152,7 +172,10 @@ pub(crate) struct PowerSwitch {
 impl PowerSwitch {
     /// Cuts the power, and returns the moment before it began: answers read before it are promises. Later ones are
     /// not, since the kernel may say that something is durable which the cut overtakes.
-    pub(crate) fn press(mut self) -> Instant {
+    ///
+    /// # Panics
+    /// When it does not go off.
+    pub fn press(mut self) -> Instant {
         let began = Instant::now();
         let mut input = self.child.stdin.take().expect("a pipe");
         input.write_all(b"now\n").expect("the switch works");
@@ -171,7 +194,10 @@ impl Drop for PowerSwitch {
 }
 
 /// Gives one byte of a file another value, in place.
-pub(crate) fn flip(path: &Path, offset: u64) {
+///
+/// # Panics
+/// When that fails.
+pub fn flip(path: &Path, offset: u64) {
     use std::os::unix::fs::FileExt;
     let file = File::options().read(true).write(true).open(path).expect("the file");
     let mut byte = [0];
@@ -180,7 +206,10 @@ pub(crate) fn flip(path: &Path, offset: u64) {
 }
 
 /// Runs a command that must succeed.
-pub(crate) fn run(command: &mut Command) {
+///
+/// # Panics
+/// When that fails.
+pub fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
