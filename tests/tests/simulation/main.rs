@@ -1,0 +1,86 @@
+//! The cluster core in a simulation: several nodes of the production crates `cluster` and `cluster-core` on one
+//! thread, with one source of chance, simulated time, network, clocks and disks.
+//!
+//! Production code that runs: everything of `cluster` (openraft, elections, group commit, read index, snapshots,
+//! membership, storage with redb over a simulated disk), and of `cluster-core` (apply, placement, repair plan,
+//! voters). Modelled: what the crate `node` does around it (`homes`: files of blobs, repair, janitor, collection,
+//! the leader's care), after that crate's jobs. Not here: blob bytes and the exchange, which has a simulation of
+//! its own beside its code.
+//!
+//! A run that fails prints its seed and the command that repeats it. `SHOAL_SIM_SEEDS=10000` runs so many seeds
+//! from `SHOAL_SIM_FIRST` on (default 0); `SHOAL_SIM_SEED=123` one of them; `SHOAL_SIM_TRACE=1` prints what
+//! happens in it.
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stderr, reason = "figures and seeds are for the person who runs it")]
+
+mod client;
+mod disk;
+mod homes;
+mod invariants;
+mod network;
+mod random;
+mod run;
+mod world;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// A deliberate mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mutant {
+    /// Writes count before they are on disk.
+    AckBeforeSync,
+    /// Strong reads look at the local state without asking for an index.
+    StaleRead,
+    /// Staged files go by the node's own clock (R3).
+    JanitorByLocalClock,
+    /// A copy that is not owed any more goes before the entry that allows it (R5).
+    ReleaseBeforeEntry,
+    /// A receipt is sent before the file is synced (R7).
+    ReceiptBeforeSync,
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn no_seed_breaks_an_invariant() {
+    let first = number("SHOAL_SIM_FIRST").unwrap_or(0);
+    let seeds = match (number("SHOAL_SIM_SEED"), number("SHOAL_SIM_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some(count)) => first..first + count,
+        (None, None) => 0..20,
+    };
+    let started = Instant::now();
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut broken = Vec::new();
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
+        let ended = run::run(seed, None);
+        for (what, by) in ended.counts {
+            *counts.entry(what).or_default() += by;
+        }
+        if !ended.violations.is_empty() {
+            eprintln!("seed {seed}: {:#?}", ended.violations);
+            eprintln!("repeat with: SHOAL_SIM_SEED={seed} cargo test -p tests --test simulation no_seed");
+            broken.push(seed);
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    eprintln!("{count} seeds in {seconds:.1} s ({:.1}/s): {counts:?}", count as f64 / seconds);
+    assert!(broken.is_empty(), "{} of {count} seeds broke an invariant: {broken:?}", broken.len());
+    // A run in which nothing succeeds, or nothing fails, shows nothing.
+    for what in ["pushes acknowledged", "reads", "swaps", "crashes", "messages"] {
+        assert!(counts.get(what).is_some_and(|count| *count > 0), "no {what} in {count} seeds");
+    }
+}
+
+#[test]
+fn a_seed_repeats_itself() {
+    for seed in [3, 8] {
+        let (one, two) = (run::run(seed, None), run::run(seed, None));
+        assert_eq!(one.trace, two.trace, "seed {seed} differs: {:?} and {:?}", one.counts, two.counts);
+        assert_eq!(one.counts, two.counts);
+    }
+}
