@@ -26,6 +26,14 @@ pub(crate) const STAGING_MS: u64 = 60 * 60 * 1000;
 const PAGE: usize = 256;
 const LIMITS: Limits = Limits { fetches: 8, bytes: u64::MAX, commands: 32 };
 
+/// Which blobs repair looks through.
+#[derive(Clone, Copy)]
+enum Set {
+    UnderCopied,
+    Own,
+    All,
+}
+
 /// The jobs of one node in one life.
 #[derive(Clone)]
 struct Jobs {
@@ -151,14 +159,19 @@ impl Jobs {
     async fn repair(self) {
         for round in 0_u32.. {
             self.pause(500).await;
-            let is_own = round % 4 == 3;
-            let _ = self.look(is_own).await;
+            // As in `node`, only more often.
+            let set = match round % 6 {
+                1 | 4 => Set::Own,
+                5 => Set::All,
+                _ => Set::UnderCopied,
+            };
+            let _ = self.look(set).await;
         }
     }
 
     /// `None`: the state could not be read.
-    async fn look(&self, is_own: bool) -> Option<()> {
-        let blobs = self.page(is_own)?;
+    async fn look(&self, set: Set) -> Option<()> {
+        let blobs = self.page(set)?;
         let (candidates, now_ms) = {
             let reader = self.metadata.local().ok()?;
             (placement::candidates(&state::node::homes(&reader).ok()?), state::log_time(&reader).ok()?)
@@ -180,11 +193,12 @@ impl Jobs {
         Some(())
     }
 
-    fn page(&self, is_own: bool) -> Option<Vec<(Digest, BlobRecord)>> {
+    fn page(&self, set: Set) -> Option<Vec<(Digest, BlobRecord)>> {
         let reader = self.metadata.local().ok()?;
-        let page = match is_own {
-            true => state::copies::of_node(&reader, node_id(self.id), None, PAGE).ok()?,
-            false => state::copies::under_copied(&reader, None, PAGE).ok()?,
+        let page = match set {
+            Set::All => return Some(state::blob::blobs(&reader, None, PAGE).ok()?.items),
+            Set::Own => state::copies::of_node(&reader, node_id(self.id), None, PAGE).ok()?,
+            Set::UnderCopied => state::copies::under_copied(&reader, None, PAGE).ok()?,
         };
         let mut blobs = Vec::new();
         for digest in page.items {

@@ -11,6 +11,7 @@
 //! from `SHOAL_SIM_FIRST` on (default 0); `SHOAL_SIM_SEED=123` one of them; `SHOAL_SIM_TRACE=1` prints what
 //! happens in it.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(unexpected_cfgs, reason = "`tests/simulate` sets tokio_unstable")]
 #![allow(clippy::print_stderr, reason = "figures and seeds are for the person who runs it")]
 
 mod client;
@@ -50,25 +51,27 @@ fn no_seed_breaks_an_invariant() {
     let seeds = match (number("SHOAL_SIM_SEED"), number("SHOAL_SIM_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, Some(count)) => first..first + count,
-        (None, None) => 0..20,
+        (None, None) => 0..12,
     };
     let started = Instant::now();
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let mut broken = Vec::new();
+    let (mut broken, mut trace) = (Vec::new(), 0_u64);
     let count = seeds.end - seeds.start;
     for seed in seeds {
         let ended = run::run(seed, None);
+        trace = trace.rotate_left(1) ^ ended.trace;
         for (what, by) in ended.counts {
             *counts.entry(what).or_default() += by;
         }
         if !ended.violations.is_empty() {
             eprintln!("seed {seed}: {:#?}", ended.violations);
-            eprintln!("repeat with: SHOAL_SIM_SEED={seed} cargo test -p tests --test simulation no_seed");
+            eprintln!("repeat with: tests/simulate seed {seed}");
             broken.push(seed);
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    eprintln!("{count} seeds in {seconds:.1} s ({:.1}/s): {counts:?}", count as f64 / seconds);
+    let pace = count as f64 / seconds;
+    eprintln!("{count} seeds in {seconds:.1} s ({pace:.1}/s), trace {trace:x}: {counts:?}");
     assert!(broken.is_empty(), "{} of {count} seeds broke an invariant: {broken:?}", broken.len());
     // A run in which nothing succeeds, or nothing fails, shows nothing.
     for what in ["pushes acknowledged", "reads", "swaps", "crashes", "messages"] {
@@ -76,9 +79,34 @@ fn no_seed_breaks_an_invariant() {
     }
 }
 
+/// Which mutant, how many seeds may pass before it is caught, and by what.
+const MUTANTS: [(Mutant, u64, &[&str]); 5] = [
+    (Mutant::AckBeforeSync, 20, &["I3", "I4", "I5", "I6", "I7", "I9", "I25", "E5"]),
+    (Mutant::StaleRead, 20, &["I18"]),
+    (Mutant::JanitorByLocalClock, 60, &["I9", "I16"]),
+    (Mutant::ReleaseBeforeEntry, 40, &["I9", "I16"]),
+    (Mutant::ReceiptBeforeSync, 60, &["I9"]),
+];
+
+#[test]
+fn each_mutant_is_caught_by_its_invariant() {
+    for (mutant, most, invariants) in MUTANTS {
+        let caught = (0..most).find_map(|seed| {
+            let violation = run::run(seed, Some(mutant)).violations.into_iter().next()?;
+            Some((seed, violation))
+        });
+        let Some((seed, violation)) = caught else { panic!("{mutant:?} passed {most} seeds") };
+        eprintln!("{mutant:?} is caught at seed {seed}: {violation}");
+        let is_named = invariants.iter().any(|invariant| violation.contains(invariant));
+        assert!(is_named, "{mutant:?} was to be caught by one of {invariants:?}, not by {violation}");
+    }
+}
+
+/// Only with the runtime's own draws seeded too, as `tests/simulate` builds it.
+#[cfg(tokio_unstable)]
 #[test]
 fn a_seed_repeats_itself() {
-    for seed in [3, 8] {
+    for seed in 0..10 {
         let (one, two) = (run::run(seed, None), run::run(seed, None));
         assert_eq!(one.trace, two.trace, "seed {seed} differs: {:?} and {:?}", one.counts, two.counts);
         assert_eq!(one.counts, two.counts);
