@@ -4,10 +4,13 @@
 //! command does is decided in `cluster-core`; the storage engine is named in `storage` only, openraft in
 //! `raft`, `storage` and the parts of `metadata` that drive it.
 
+mod environment;
 pub mod metadata;
 mod raft;
 mod storage;
 
+#[cfg(feature = "simulation")]
+pub use environment::simulation;
 pub use metadata::{
     Members, MembershipError, Metadata, MetadataConfig, OpenError, PeerStatus, Progress, ProposeError,
     ReadError, Role, Start, Status, Unavailable,

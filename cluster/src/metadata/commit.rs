@@ -2,8 +2,6 @@
 //!
 //! A group is given to somebody at most once for sure: it is tried again only while it was surely not taken.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use cluster_core::command::{Batch, Command};
 use openraft::error::{Fatal, RaftError};
 use proto::wire::raft as wire;
@@ -13,6 +11,7 @@ use super::call::{self, ReplyKind, RequestKind};
 use super::leader::{AskError, Group, Leader};
 use super::propose::{Answer, Committed, Proposal, ProposeError, Source};
 use super::{Cause, Unavailable};
+use crate::environment;
 use crate::raft::EncodedBatch;
 use crate::raft::transport::Member;
 
@@ -79,7 +78,7 @@ async fn write(
     deadline: Instant,
 ) -> Vec<Answer> {
     let all = |error: ProposeError| vec![Err(error); count];
-    let Some(time_ms) = clock_ms() else { return all(ProposeError::ClockInvalid) };
+    let Some(time_ms) = clock_ms(group) else { return all(ProposeError::ClockInvalid) };
     let has_response: Vec<_> = commands.iter().map(Option::is_some).collect();
     let batch = Batch { time_ms, commands: commands.into_iter().flatten().collect() };
     let written = group.raft.client_write(EncodedBatch(batch.encode()));
@@ -106,7 +105,7 @@ async fn forward(
     // Ticks of a group are one: it only matters that the clock of the leader was read after they came.
     let commands: Vec<_> = commands(proposals).into_iter().flatten().collect();
     let tick = commands.is_empty();
-    let batch = Batch { time_ms: clock_ms().unwrap_or(0), commands }.encode();
+    let batch = Batch { time_ms: clock_ms(group).unwrap_or(0), commands }.encode();
     let request = RequestKind::Propose(wire::Propose { batch, tick });
     let patience = deadline.saturating_duration_since(Instant::now());
     let unknown = || Some(vec![Err(UNKNOWN); proposals.len()]);
@@ -146,10 +145,9 @@ async fn forward(
     Some(proposals.iter().map(&mut next).collect())
 }
 
-/// Milliseconds since 1970; `None` if that cannot be right.
-fn clock_ms() -> Option<u64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_millis()).ok().filter(|now| *now >= EARLIEST_MS)
+/// Wall clock of this node, milliseconds since 1970; `None` if that cannot be right.
+fn clock_ms(group: &Group) -> Option<u64> {
+    environment::clock_ms(group.node).filter(|now| *now >= EARLIEST_MS)
 }
 
 fn failure(fatal: Fatal<u64>) -> ProposeError {

@@ -110,6 +110,7 @@ impl Group {
     ) -> Result<ReplyKind, AskError> {
         let request = self.link.call(leader, Service::Metadata, call::request(kind), patience);
         let reply = tokio::select! {
+            biased;
             reply = request => reply,
             () = self.succeeded(leader) => Err(TransportError::NoReply),
         };

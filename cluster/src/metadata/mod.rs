@@ -31,6 +31,7 @@ pub use self::open::{MetadataConfig, OpenError, Start};
 pub use self::propose::ProposeError;
 pub use self::read::ReadError;
 pub use self::status::{PeerStatus, Progress, Role, Status};
+use crate::environment;
 use crate::raft;
 use crate::raft::transport::{Member, Service, Transport};
 use crate::storage::{LogStore, StateReader, StateStore};
@@ -247,7 +248,7 @@ impl Metadata {
             join(&self.inner.beats).await;
             let state = self.inner.state.clone();
             // What is not on disk yet is in the log; this only makes the next start quicker.
-            let synced = tokio::task::spawn_blocking(move || state.sync()).await;
+            let synced = environment::blocking(move || state.sync()).await;
             raft.is_ok() && matches!(synced, Ok(Ok(())))
         };
         tokio::time::timeout(deadline, stopping).await.unwrap_or(false)

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::leader::Group;
 use super::membership::{Changes, Members};
 use super::{Cause, Inner, Metadata, ReadError, membership, propose, read, status};
+use crate::environment;
 use crate::raft::transport::{Link, Transport};
 use crate::raft::{Answers, Elections, HandOver, Incoming, LogLimits, Network, Raft};
 use crate::storage::{Directory, DirectoryError, Outgoing};
@@ -98,7 +99,7 @@ pub(super) async fn open(
     let MetadataConfig { dir, node, cache_bytes, start_timeout, .. } = config.clone();
     let directory = {
         let dir = dir.clone();
-        let opening = tokio::task::spawn_blocking(move || open_directory(dir, node, cache_bytes));
+        let opening = environment::blocking(move || open_directory(dir, node, cache_bytes));
         opening.await.map_err(|error| OpenError::Failed(Arc::new(error)))??
     };
     let metadata = assemble(&config, directory, Link::new(transport)).await?;

@@ -7,7 +7,6 @@
 //! quorum would. A node that was cut off thus comes back without a later term that would unseat the leader.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use super::message::{self, Reason, ReplyKind, RequestKind};
 use super::network::call;
 use super::transport::{Link, Member};
 use super::{BEAT, LEASE, Raft};
+use crate::environment;
 use crate::storage::StateSnapshot;
 
 /// How often the clock is looked at.
@@ -180,8 +180,7 @@ impl Elections {
 
 /// A part of [`SPREAD`] that other nodes do not share.
 fn spread() -> Duration {
-    let random = RandomState::new().hash_one(0);
-    SPREAD.mul_f64(random as f64 / u64::MAX as f64)
+    environment::random_part(SPREAD)
 }
 
 /// Whether this node would vote for the sender of the ballot.

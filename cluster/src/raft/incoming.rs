@@ -5,13 +5,15 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::{BasicNode, Snapshot, SnapshotMeta, Vote};
 use proto::wire::raft as wire;
+use tokio::time::Instant;
 
 use super::Raft;
 use super::message::ChunkOf;
+use crate::environment;
 use crate::storage::{SnapshotFile, StateSnapshot, StateStore, StorageError, Stored};
 
 /// A transfer that stood still for this long makes room for another one.
@@ -129,7 +131,7 @@ impl Incoming {
             return Ok(wire::SnapshotReply { vote: Some(mine.to_wire()), received, installed: false });
         }
         let is_last = chunk.offset + data.len() as u64 == chunk.size;
-        let written = tokio::task::spawn_blocking(move || write(receiving, &data, is_last)).await;
+        let written = environment::blocking(move || write(receiving, &data, is_last)).await;
         let receiving = match written {
             Ok(Ok(receiving)) => receiving,
             Ok(Err(StorageError::SnapshotDamaged)) => return Err("the snapshot is damaged"),
@@ -157,7 +159,7 @@ impl Incoming {
                 .is_ok_and(|volume| size <= volume.f_bavail.saturating_mul(volume.f_frsize) / 2);
             has_room.then(|| store.receive())
         };
-        let file = match tokio::task::spawn_blocking(open).await {
+        let file = match environment::blocking(open).await {
             Ok(Some(Ok(file))) => file,
             Ok(None) => return Err("there is no room for the snapshot"),
             Ok(Some(Err(_))) | Err(_) => return Err("the snapshot cannot be written"),

@@ -213,6 +213,7 @@ impl RaftNetwork<TypeConfig> for Peer {
         let to = self.member()?;
         tracing::info!(node.id = self.id, snapshot = %snapshot.meta.snapshot_id, "sending a snapshot");
         tokio::select! {
+            biased;
             sent = outgoing::send(&self.link, &self.outgoing, &to, vote, snapshot) => sent,
             closed = cancel => Err(StreamingError::Closed(closed)),
         }

@@ -12,6 +12,7 @@ use super::TypeConfig;
 use super::message::{self, ReplyKind, RequestKind};
 use super::network::{CallError, call};
 use super::transport::{Link, Member};
+use crate::environment;
 use crate::storage::{Outgoing, SnapshotFile, Stored};
 
 /// Bytes in one chunk.
@@ -66,7 +67,7 @@ pub(super) async fn send(
 
 async fn read(file: &Arc<SnapshotFile>, offset: u64) -> Result<Vec<u8>, SendError> {
     let file = Arc::clone(file);
-    let read = tokio::task::spawn_blocking(move || file.read_at(offset, CHUNK_BYTES)).await;
+    let read = environment::blocking(move || file.read_at(offset, CHUNK_BYTES)).await;
     match read {
         Ok(Ok(data)) if !data.is_empty() => Ok(data),
         Ok(Ok(_)) => Err(CallError::BadReply.into()),

@@ -76,7 +76,7 @@ impl Directory {
         };
         // FORMAT is written last. Without it the files are those of a creation that was cut short, or of a
         // node that lost its marker: either way what is there is whole and stays; the log comes first.
-        let there = |path: &Path| path.try_exists().map_err(failed(path));
+        let there = |path: &Path| Engine::exists(path).map_err(failed(path));
         let (log_there, state_there) = (there(&log_path)?, there(&state_path)?);
         for (path, is_there, was_made) in
             [(&log_path, log_there, exists || state_there), (&state_path, state_there, exists)]

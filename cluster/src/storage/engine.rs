@@ -10,6 +10,9 @@
 //! reads: a flipped byte is an error of the read, never another value. A flip in the tree above the values
 //! could still hide one, so opening checks the whole file while that takes well below a second.
 
+#[cfg(feature = "simulation")]
+mod simulated;
+
 use std::ops::ControlFlow;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -46,6 +49,10 @@ impl Engine {
     /// Makes an empty file. It gets its name when it is whole, so that a crash never leaves a part of one
     /// under it; the caller makes the name durable.
     pub(super) fn create(path: &Path) -> Result<(), StorageError> {
+        #[cfg(feature = "simulation")]
+        if let Some(file) = simulated::file(path) {
+            return file.create().map_err(|source| engine_error(path, source));
+        }
         let unfinished = path.with_extension("new");
         let io = |error: std::io::Error| engine_error(path, redb::Error::Io(error));
         match std::fs::remove_file(&unfinished) {
@@ -63,10 +70,24 @@ impl Engine {
         std::fs::rename(&unfinished, path).map_err(io)
     }
 
+    /// Whether a file is there.
+    pub(super) fn exists(path: &Path) -> std::io::Result<bool> {
+        #[cfg(feature = "simulation")]
+        if let Some(file) = simulated::file(path) {
+            return file.exists();
+        }
+        path.try_exists()
+    }
+
     /// Opens a file that [`Engine::create`] made. `cache_bytes` bounds the memory for its pages.
     pub(super) fn open(path: &Path, cache_bytes: usize, quick_repair: bool) -> Result<Self, StorageError> {
         let open = || -> Result<Self, StorageError> {
             let failed = |source: redb::Error| engine_error(path, source);
+            #[cfg(feature = "simulation")]
+            if let Some(file) = simulated::file(path) {
+                let database = file.open(cache_bytes).map_err(failed)?;
+                return Ok(Self { database, path: path.to_owned(), quick_repair });
+            }
             let length = std::fs::metadata(path).map_err(|error| failed(redb::Error::Io(error)))?.len();
             if length == 0 {
                 // The engine would take it for a new one.

@@ -29,6 +29,8 @@ mod transfer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use crate::environment;
+
 pub(crate) use self::directory::Directory;
 pub use self::directory::DirectoryError;
 pub(crate) use self::encoding::Stored;
@@ -112,6 +114,6 @@ async fn blocking<T: Send + 'static>(
     path: PathBuf,
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = environment::blocking(work).await;
     done.unwrap_or_else(|_| Err(StorageError::EnginePanicked { path }))
 }

@@ -21,6 +21,7 @@ use super::engine::{Durability, Engine, Reader};
 use super::snapshot::{SnapshotFile, StateSnapshot};
 use super::transfer::{Installing, Outgoing};
 use super::{StorageError, blocking};
+use crate::environment;
 use crate::raft::TypeConfig;
 
 pub(super) const APPLIED: &[u8] = b"\0applied";
@@ -189,7 +190,7 @@ impl RaftStateMachine<TypeConfig> for StateStore {
         };
         let engine = Arc::clone(&self.engine);
         let entries: Vec<_> = entries.into_iter().collect();
-        let applied = tokio::task::spawn_blocking(move || apply(&engine, entries, durability)).await;
+        let applied = environment::blocking(move || apply(&engine, entries, durability)).await;
         let panicked =
             |_| StorageIOError::write_state_machine(&StorageError::EnginePanicked { path: self.path() });
         Ok(applied.map_err(panicked)??)

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::{BasicNode, Snapshot, SnapshotMeta};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::snapshot::{SnapshotFile, StateSnapshot};
 use super::{StorageError, blocking};

@@ -1,5 +1,6 @@
-//! Repair: every node looks through the blobs with too few copies, and now and then through its own, and does
-//! what the plan says that it owes: fetch, confirm, tell that a copy is gone, let one go that others have.
+//! Repair: every node looks through the blobs with too few copies, now and then through its own, and through all
+//! when the layout has changed, and does what the plan says that it owes: fetch, confirm, tell that a copy is
+//! gone, let one go that others have.
 //!
 //! Safe on many nodes at once and to stop anywhere: what was not confirmed is found again.
 
@@ -26,6 +27,9 @@ use crate::registry::RegistryError;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Looks at blobs with too few copies between two looks at all that this node has.
 const OWN_EVERY: u32 = 30;
+/// As [`OWN_EVERY`], for a look at all blobs: one with enough copies may lack one at a home, and whoever else has
+/// a copy keeps it until all homes do; without this a drained node might never be free of it.
+const ALL_EVERY: u32 = 600;
 /// Blobs that are looked at in one page.
 const PAGE: usize = 256;
 /// Blobs that are fetched at once.
@@ -43,6 +47,8 @@ enum Set {
     UnderCopied,
     /// Those with a copy here: it may be gone, or not owed any more.
     Own,
+    /// All: some may be owed here although they have enough copies.
+    All,
 }
 
 /// See the module.
@@ -54,9 +60,17 @@ pub(crate) struct Repair {
 impl Repair {
     /// Works until `stop`. Dropping it in the middle loses nothing.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut round = 0_u32;
+        let (mut round, mut layout) = (0_u32, None);
         while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
-            let set = if round.is_multiple_of(OWN_EVERY) { Set::Own } else { Set::UnderCopied };
+            let present = self.layout_version();
+            let set = if round.is_multiple_of(OWN_EVERY) {
+                Set::Own
+            } else if present != layout || round % ALL_EVERY == ALL_EVERY - 1 {
+                layout = present;
+                Set::All
+            } else {
+                Set::UnderCopied
+            };
             round = round.wrapping_add(1);
             match stop.run_until_cancelled(self.look(set)).await {
                 Some(Err(error)) => {
@@ -66,6 +80,12 @@ impl Repair {
                 Some(Ok(steps)) => tracing::info!(steps, "copies repaired"),
             }
         }
+    }
+
+    /// Rises when homes may have changed.
+    fn layout_version(&self) -> Option<u64> {
+        let layout = state::node::layout(&self.metadata.local().ok()?).ok()?;
+        layout.map(|layout| layout.version)
     }
 
     /// Goes through a set of blobs once; returns how many steps it took.
@@ -90,6 +110,11 @@ impl Repair {
     fn page(&self, set: Set, after: Option<&Digest>) -> Result<Page, RegistryError> {
         let reader = self.metadata.local()?;
         let page = match set {
+            Set::All => {
+                let page = state::blob::blobs(&reader, after, PAGE)?;
+                let next = page.more.then(|| page.items.last().map(|(digest, _)| *digest)).flatten();
+                return Ok((page.items, next));
+            }
             Set::UnderCopied => state::copies::under_copied(&reader, after, PAGE)?,
             Set::Own => state::copies::of_node(&reader, self.copies.own_receipt().node, after, PAGE)?,
         };

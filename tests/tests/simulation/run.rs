@@ -1,0 +1,425 @@
+//! One run: a cluster is founded, clients work while faults come, the faults end, all must come right.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{Role, Start};
+use cluster_core::command::node::{AddNode, Admission, CreateJoinToken, Removal};
+use cluster_core::command::{Command, InitCluster, NodeCommand, Response};
+use cluster_core::record::{NodeKind, NodeState};
+use proto::identity::{PeerKey, RegistryId};
+use tokio::task::JoinSet;
+
+use super::Mutant;
+use super::client::{Client, Shared, repository};
+use super::homes::place_of;
+use super::invariants::{Invariants, acked_writes_stay, bytes_are_reclaimed, copies_are_there, liveness};
+use super::world::{World, lock, node_id};
+
+/// Between two looks at the nodes.
+const STEP: Duration = Duration::from_millis(40);
+const CLIENTS: u64 = 3;
+/// How long faults come, milliseconds.
+const FAULTS_MS: u64 = 12_000;
+
+/// What became of a run.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) trace: u64,
+    pub(crate) violations: Vec<String>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+}
+
+/// Runs one seed to its end, or to its first violation.
+pub(crate) fn run(seed: u64, mutant: Option<Mutant>) -> Ended {
+    let memory = std::path::Path::new("/dev/shm");
+    let root = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let root = root.expect("a directory can be made");
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    // Else the runtime draws by itself whom of several waiters it wakes first, and no run repeats exactly.
+    #[cfg(tokio_unstable)]
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
+    let runtime = builder.enable_time().start_paused(true).build().expect("a runtime can be made");
+    let ended = runtime.block_on(async {
+        let world = World::new(seed, mutant, root.path());
+        let driver = Driver {
+            known: Shared::default(),
+            invariants: Invariants::default(),
+            clients: JoinSet::new(),
+            waiting: BTreeMap::new(),
+            next_node: 0,
+            removing: None,
+            world: Arc::clone(&world),
+        };
+        driver.drive().await;
+        Ended { trace: world.trace(), violations: world.violations(), counts: world.figures().counts }
+    });
+    drop(runtime);
+    cluster::simulation::install(None);
+    ended
+}
+
+struct Driver {
+    world: Arc<World>,
+    known: Shared,
+    invariants: Invariants,
+    clients: JoinSet<()>,
+    /// Nodes that are down, and when they start again, in microseconds of the run.
+    waiting: BTreeMap<u64, u64>,
+    next_node: u64,
+    removing: Option<u64>,
+}
+
+impl Driver {
+    fn is_right(&self) -> bool {
+        self.world.violations().is_empty()
+    }
+
+    async fn drive(mut self) {
+        let nodes = self.world.random.pick(&[3, 3, 3, 4, 5]);
+        if self.found(nodes).await {
+            self.faults().await;
+            if self.is_right() {
+                self.heal().await;
+            }
+        }
+        self.clients.shutdown().await;
+        for node in self.world.all() {
+            if let Some((syncs, torn)) = self.world.nodes().get(&node).map(|node| node.disk.figures()) {
+                self.world.count("syncs", syncs);
+                self.world.count("writes torn", torn);
+            }
+            self.world.crash(node);
+        }
+        let (carried, lost) = {
+            let weather = self.world.network.weather();
+            (weather.carried, weather.lost)
+        };
+        self.world.count("messages", carried);
+        self.world.count("messages lost", lost);
+        self.world.count("entries", self.invariants.applied());
+        self.world.count("simulated ms", self.world.elapsed_us() / 1000);
+        // Lets what is left of the nodes end.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+
+    /// Founds the cluster and lets the others join, with the network fair.
+    async fn found(&mut self, nodes: u64) -> bool {
+        let world = Arc::clone(&self.world);
+        world.network.clear();
+        world.start(1, Start::Found).await;
+        self.next_node = 1;
+        let registry: RegistryId = repository(0).registry;
+        let init = InitCluster { cluster_id: [7; 16], registry, root_password_hash: String::new() };
+        let Some(first) = world.metadata(1) else { return false };
+        let named = first.propose(Command::InitCluster(init)).await;
+        let added = first.propose(add(1, Admission::Founder)).await;
+        if !matches!((&named, &added), (Ok(_), Ok(Response::NodeAdded { .. }))) {
+            world.violated("I25", format!("no cluster was founded: {named:?}, {added:?}"));
+            return false;
+        }
+        for _ in 1..nodes {
+            if !self.join().await {
+                world.violated("I25", "a node could not join before any fault");
+                return false;
+            }
+        }
+        let voters = if nodes < 5 { 3 } else { 5 };
+        let joined = liveness::until(&world, "all vote that should", Duration::from_secs(20), async || {
+            let leader = liveness::leader(&world);
+            leader.is_some_and(|leader| leader.status().voters.len() == voters)
+        });
+        if !joined.await {
+            return false;
+        }
+        for number in 0..CLIENTS {
+            let client = Client {
+                world: Arc::clone(&world),
+                known: Arc::clone(&self.known),
+                number,
+                serial: 0,
+                tag: 0,
+            };
+            self.clients.spawn(client.run());
+        }
+        true
+    }
+
+    /// One more node, by a token.
+    async fn join(&mut self) -> bool {
+        let id = self.next_node + 1;
+        let token = [id as u8; 16];
+        let create =
+            CreateJoinToken { token, secret_hash: [9; 32], expires_ms: u64::MAX, kind: NodeKind::Full };
+        let create = Command::Node(Box::new(NodeCommand::CreateToken(create)));
+        let Some(leader) = liveness::leader(&self.world) else { return false };
+        if leader.propose(create).await.is_err() {
+            return false;
+        }
+        let added = leader.propose(add(id, Admission::Token { token, secret_hash: [9; 32] })).await;
+        if !matches!(added, Ok(Response::NodeAdded { .. })) {
+            return false;
+        }
+        self.next_node = id;
+        self.world.count("joins", 1);
+        self.world.start(id, Start::Join).await;
+        true
+    }
+
+    async fn faults(&mut self) {
+        let world = Arc::clone(&self.world);
+        let random = Arc::clone(&world.random);
+        {
+            let mut weather = world.network.weather();
+            weather.loss = random.pick(&[0, 0, 10, 50, 150]);
+            weather.twice = random.pick(&[0, 20, 100]);
+            weather.delay = random.pick(&[1, 5, 20, 80]);
+        }
+        *lock(&world.slowness) = random.pick(&[1, 2, 10, 40]);
+        let until = world.elapsed_us() + FAULTS_MS * 1000;
+        let mut next = world.elapsed_us();
+        while world.elapsed_us() < until && self.is_right() {
+            if world.elapsed_us() >= next {
+                self.fault().await;
+                next = world.elapsed_us() + random.below(1_500_000);
+            }
+            self.step().await;
+        }
+    }
+
+    /// A moment passes; who lost power goes down, who waits long enough starts.
+    async fn step(&mut self) {
+        tokio::time::sleep(STEP).await;
+        let world = Arc::clone(&self.world);
+        for id in world.up() {
+            let is_dead = world.nodes().get(&id).is_some_and(|node| !node.disk.is_on());
+            if is_dead {
+                world.count("power cuts at a write", 1);
+                self.down(id);
+            }
+            let is_broken = world.nodes().get(&id).is_some_and(|node| node.disk.has_failed());
+            let has_stopped =
+                world.metadata(id).is_some_and(|metadata| metadata.status().role == Role::Stopped);
+            if is_broken && has_stopped && world.random.chance(50) {
+                // The process ends when its storage fails, and is started again.
+                self.down(id);
+            }
+        }
+        let now = world.elapsed_us();
+        let due: Vec<u64> = self.waiting.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            self.waiting.remove(&id);
+            if !world.start(id, Start::Resume).await {
+                self.waiting.insert(id, now + 500_000);
+            }
+        }
+        self.invariants.check(&world, &self.known);
+    }
+
+    fn down(&mut self, id: u64) {
+        self.world.crash(id);
+        let wait = self.world.random.below(4_000_000);
+        self.waiting.insert(id, self.world.elapsed_us() + wait);
+    }
+
+    async fn fault(&mut self) {
+        let world = Arc::clone(&self.world);
+        let random = Arc::clone(&world.random);
+        let (all, up) = (world.all(), world.up());
+        if up.is_empty() {
+            return;
+        }
+        let one = random.pick(&up);
+        let kind = random.below(17);
+        world.note(&[7, kind, one]);
+        match kind {
+            0 | 1 => self.down(one),
+            2 => {
+                // Whoever leads.
+                let leads = |node: &&u64| {
+                    world.metadata(**node).is_some_and(|metadata| metadata.status().role == Role::Leader)
+                };
+                if let Some(leader) = up.iter().find(leads) {
+                    self.down(*leader);
+                }
+            }
+            3 if random.chance(300) => {
+                world.count("power cuts of all", 1);
+                up.iter().for_each(|node| self.down(*node));
+            }
+            3 | 4 | 5 => {
+                if let Some(node) = world.nodes().get(&one) {
+                    node.disk.cut_soon(random.below(60));
+                }
+            }
+            6 => {
+                if let Some(node) = world.nodes().get(&one) {
+                    world.count("failing syncs", 1);
+                    node.disk.fail_next_sync();
+                }
+            }
+            7 => world.network.isolate(one, &all),
+            8 => {
+                let other = random.pick(&all);
+                world.network.weather().cut.insert((one, other));
+            }
+            9 | 10 => world.network.weather().cut.clear(),
+            11 => {
+                let by = random.pick(&[1, 60, 3_600, 7_300, 90_000, 400 * 86_400]);
+                let by = by * 1000;
+                world.count("clock jumps", 1);
+                world.jump_clock(one, if random.chance(500) { by } else { -by });
+            }
+            12 => *lock(&world.slowness) = random.pick(&[1, 5, 40, 200]),
+            13 => {
+                let mut weather = world.network.weather();
+                weather.delay = random.pick(&[1, 10, 80, 300]);
+                weather.loss = random.pick(&[0, 20, 200]);
+            }
+            14 if lock(&world.lost_disks).is_empty() => {
+                self.down(one);
+                world.lose_blobs(one);
+            }
+            15 if self.next_node < 6 => drop(self.join().await),
+            16 => self.drain(one).await,
+            _ => {}
+        }
+    }
+
+    /// Takes one node out of service, once in a run.
+    async fn drain(&mut self, id: u64) {
+        if self.removing.is_some() || self.world.all().len() < 4 {
+            return;
+        }
+        let Some(leader) = liveness::leader(&self.world) else { return };
+        let state = NodeCommand::SetState { node: node_id(id), state: NodeState::Draining };
+        if leader.propose(Command::Node(Box::new(state))).await.is_ok() {
+            self.removing = Some(id);
+        }
+    }
+
+    async fn heal(&mut self) {
+        let world = Arc::clone(&self.world);
+        world.network.clear();
+        *lock(&world.slowness) = 1;
+        for node in world.nodes().values() {
+            node.disk.calm();
+        }
+        let broken: Vec<u64> =
+            world.nodes().iter().filter(|(_, node)| node.disk.has_failed()).map(|(id, _)| *id).collect();
+        broken.into_iter().for_each(|id| world.crash(id));
+        self.waiting.clear();
+        for id in world.all() {
+            if world.metadata(id).is_none() {
+                world.crash(id);
+                if !world.start(id, Start::Resume).await {
+                    return;
+                }
+            }
+        }
+        if !liveness::writes(&world).await {
+            return;
+        }
+        // Clients go on for a moment: everything is possible again.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.clients.shutdown().await;
+        if !self.removed().await || !self.converged().await {
+            return;
+        }
+        self.reclaimed().await;
+    }
+
+    /// The drained node lets its copies go and leaves.
+    async fn removed(&mut self) -> bool {
+        let Some(id) = self.removing else { return true };
+        let world = Arc::clone(&self.world);
+        let remove =
+            || Command::Node(Box::new(NodeCommand::Remove { node: node_id(id), removal: Removal::Drained }));
+        let mut last = None;
+        let gone = liveness::until(&world, "the drained node leaves", liveness::CONVERGED, async || {
+            let Some(leader) = liveness::leader(&world) else { return false };
+            let answer = leader.propose(remove()).await;
+            let is_gone = matches!(answer, Ok(Response::NodeRemoved | Response::NotFound));
+            last = Some(answer);
+            is_gone
+        });
+        if !gone.await {
+            world.violated("I25", format!("node {id} stays: {last:?}"));
+            return false;
+        }
+        let away =
+            liveness::until(&world, "the removed node is no member", liveness::CONVERGED, async || {
+                let leader = liveness::leader(&world);
+                leader.is_some_and(|leader| !leader.members().borrow().members.contains_key(&node_id(id)))
+            });
+        let is_away = away.await;
+        world.retire(id).await;
+        world.count("nodes removed", 1);
+        is_away
+    }
+
+    async fn converged(&mut self) -> bool {
+        let world = Arc::clone(&self.world);
+        let equal = liveness::until(&world, "all nodes have applied all", liveness::CONVERGED, async || {
+            let Some(leader) = liveness::leader(&world) else { return false };
+            let last = leader.status().last_log_index;
+            let all = world.all().into_iter().map(|node| world.metadata(node));
+            all.into_iter().all(|node| node.is_some_and(|node| node.status().applied_index >= last))
+        });
+        if !equal.await {
+            return false;
+        }
+        let copied =
+            liveness::until(&world, "all blobs have their copies", liveness::CONVERGED, async || {
+                let reader = liveness::leader(&world).and_then(|leader| leader.local().ok());
+                reader.is_some_and(|reader| copies_are_there::are_complete(&world, &reader))
+            });
+        if !copied.await {
+            return false;
+        }
+        // Their disks are whole again.
+        lock(&world.lost_disks).clear();
+        self.invariants.check(&world, &self.known);
+        if let Some(reader) = liveness::leader(&world).and_then(|leader| leader.local().ok()) {
+            acked_writes_stay::check(&world, &self.known, &reader);
+        }
+        self.is_right()
+    }
+
+    /// Staging and leases end; nothing that nobody needs may be left.
+    async fn reclaimed(&mut self) {
+        let world = Arc::clone(&self.world);
+        for (id, hours) in world.all().into_iter().flat_map(|id| [(id, 30), (id, 30)]) {
+            world.jump_clock(id, hours * 3_600_000);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let mut last = None;
+        let gone = liveness::until(&world, "unused bytes are gone", liveness::CONVERGED, async || {
+            for id in world.all() {
+                world.jump_clock(id, 20 * 60 * 1000);
+            }
+            let Some(reader) = liveness::leader(&world).and_then(|leader| leader.local().ok()) else {
+                return false;
+            };
+            last = bytes_are_reclaimed::left(&world, &reader);
+            last.is_none()
+        });
+        if !gone.await {
+            world.violated("I17", last.unwrap_or_default());
+        }
+        self.invariants.check(&world, &self.known);
+    }
+}
+
+fn add(id: u64, admission: Admission) -> Command {
+    let add = AddNode {
+        node: node_id(id),
+        public_key: PeerKey::new([id as u8; 32]),
+        region: "home".parse().expect("a label"),
+        place: place_of(id),
+        incarnation: 0,
+        admission,
+    };
+    Command::Node(Box::new(NodeCommand::Add(add)))
+}
