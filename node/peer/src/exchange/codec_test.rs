@@ -52,6 +52,36 @@ async fn nothing_is_allocated_by_a_prefix_and_other_versions_are_named() {
     }
 }
 
+/// Field 99 as a later release may add it: a key and three bytes (protobuf encoding, wire type 2).
+const LATER: [u8; 6] = [0x9a, 0x06, 3, b'n', b'e', b'w'];
+
+#[tokio::test]
+async fn fields_of_a_later_release_are_passed_over() {
+    let request = Request { blob: blob(5_000_000), what: What::Leaves(1..3) };
+    let mut bytes = Vec::new();
+    write_request(&mut bytes, &request).await.expect("memory takes it");
+    let message = [&bytes[4..], &LATER].concat();
+    let mut later = Vec::new();
+    write_frame(&mut later, &message).await.expect("memory takes it");
+    assert_eq!(read_request(&mut later.as_slice()).await.expect("understood"), Some(request));
+    let mut bytes = Vec::new();
+    let answer = Answer::Busy(Duration::from_millis(250));
+    write_answer(&mut bytes, &answer).await.expect("memory takes it");
+    let mut later = Vec::new();
+    write_frame(&mut later, &[&bytes[4..], &LATER].concat()).await.expect("memory takes it");
+    assert_eq!(read_answer(&mut later.as_slice(), &Cut::of(9)).await.expect("understood"), answer);
+}
+
+#[tokio::test]
+async fn the_refusal_of_an_older_release_names_its_version() {
+    let message =
+        wire::Header { version: 0, status: wire::Status::Refused.into(), ..wire::Header::default() };
+    let mut bytes = Vec::new();
+    write_frame(&mut bytes, &message.encode_to_vec()).await.expect("memory takes it");
+    let read = read_answer(&mut bytes.as_slice(), &Cut::of(9)).await;
+    assert!(matches!(read, Err(CodecError::Version(0))), "{read:?}");
+}
+
 #[tokio::test]
 async fn headers_round_trip_and_the_largest_one_fits() {
     for size in [1, 5_000_000, MAX_SIZE] {

@@ -168,3 +168,76 @@ async fn partial_holders_are_used_for_what_they_have() {
     assert!(sink.content() == test.content);
     assert!(served(&partial) > 0 && served(&whole) >= 64);
 }
+
+/// E26 of the faults: every tenth leaf is wrong.
+#[tokio::test]
+async fn a_liar_is_left_at_its_first_wrong_leaf_and_costs_little() {
+    let (test, net) = (TestBlob::new(64 * MIB), TestNet::default());
+    let liar = TestSource::new(&test, Manner::TenthWrong);
+    net.add(1, Class::Site, liar.clone());
+    let honest = TestSource::new(&test, Manner::Honest);
+    net.add(2, Class::Region, honest.clone());
+    let sink = TestSink::new(&test, false);
+    fetches(&net).fetch(test.blob, WideArea::Free, sink.clone()).done().await.expect("one is honest");
+    assert!(sink.content() == test.content);
+    assert_eq!((net.left(1), net.left(2)), (Some(Reason::Wrong), None));
+    let refused = sink.0.refused.load(Ordering::Relaxed);
+    assert!(refused >= 1, "it lied");
+    let sent = served(&liar) + served(&honest);
+    println!("a liar: {refused} leaves refused, {sent} sent for 256");
+    assert!(sent <= 256 * 6 / 5, "{sent} leaves sent for 256");
+}
+
+#[tokio::test]
+async fn after_three_wrong_pieces_a_holder_is_not_asked_by_later_fetches() {
+    let (test, net) = (TestBlob::new(8 * MIB), TestNet::default());
+    let liar = TestSource::new(&test, Manner::Liar(0));
+    net.add(1, Class::Site, liar.clone());
+    net.add(2, Class::Region, TestSource::new(&test, Manner::Honest));
+    let all = fetches(&net);
+    let once = async || {
+        let sink = TestSink::new(&test, false);
+        all.fetch(test.blob, WideArea::Free, sink.clone()).done().await.expect("one is honest");
+        sink.0.refused.load(Ordering::Relaxed)
+    };
+    let mut lies = 0;
+    while all.quarantines_total() == 0 {
+        let refused = once().await;
+        assert!(refused <= 4, "left at once: {refused} in one fetch");
+        lies += u64::from(refused > 0);
+        assert!(lies <= 3, "after three fetches with wrong pieces it is quarantined");
+    }
+    assert_eq!(lies, 3);
+    let before = served(&liar);
+    for _ in 0..3 {
+        assert_eq!(once().await, 0);
+    }
+    assert_eq!((served(&liar), all.quarantines_total()), (before, 1), "not asked again");
+}
+
+/// E27 of the faults: a holder stalls, or sends 1 KB a second.
+#[tokio::test]
+async fn a_holder_that_stalls_or_trickles_is_left_within_two_seconds() {
+    for manner in [Manner::Staller(8), Manner::Trickle] {
+        let (test, net) = (TestBlob::new(32 * MIB), TestNet::default());
+        net.add(1, Class::Site, TestSource::new(&test, manner));
+        let all = fetches(&net);
+        let sink = TestSink::new(&test, false);
+        let fetch = all.fetch(test.blob, WideArea::Free, sink.clone());
+        // Nobody else has it, so no endgame hides how long the holder is waited for.
+        let began = std::time::Instant::now();
+        while net.left(1).is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        println!("{manner:?}: left after {:?}", began.elapsed());
+        assert_eq!(net.left(1), Some(Reason::Silent));
+        net.add(2, Class::Region, TestSource::new(&test, Manner::Honest));
+        let fetch = match fetch.done().await {
+            Ok(()) => fetch,
+            Err(_) => all.fetch(test.blob, WideArea::Free, sink.clone()),
+        };
+        fetch.done().await.expect("the other one is honest");
+        assert!(sink.content() == test.content);
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+}

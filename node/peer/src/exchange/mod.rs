@@ -12,14 +12,16 @@
 mod codec;
 mod driver;
 mod leaves;
+mod quarantine;
 mod random;
+mod rate;
 mod serve;
 mod session;
 
 pub use codec::{Blob, CodecError, Holding, MAX_SIZE, REQUEST_LEAVES};
 pub use driver::{Connect, Fetch, FetchError, Fetches, Reader, Sink, SinkError, Taken};
 pub use leaves::{Cut, LEAF, Leaves, PIECE_MAX};
-pub use serve::{Copy, Limits, Server, Source};
+pub use serve::{Copy, Limits, RATE_MIN, Server, Source};
 pub use session::{Class, Failure, Found, Presumed, Reason, WideArea, elected};
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The answering side: leaves that this node has, to nodes that ask.
 //!
-//! Owns how many answers run at once for each class of link, and what was given to whom lately. Answers only parsed
+//! Owns how many answers run at once and how fast bytes leave for each class of link, and what was given to whom lately. Answers only parsed
 //! digests and leaf numbers; never takes a path or an address from a peer, never sends a byte that the source did not
 //! check just now.
 
 mod given;
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ use tokio::time::timeout;
 
 use super::codec::{self, Answer, Blob, CodecError, Holding, Request, What};
 use super::leaves::{Cut, Leaves};
-use super::session::Class;
+use super::rate::Bucket;
+use super::session::{Class, PROGRESS};
+use crate::metrics::Counter;
 use given::Given;
 
 /// Where the served leaves come from: finished copies and incoming ones.
@@ -48,6 +51,9 @@ pub struct Limits {
     /// Answers with bytes that run at once, to nodes of this site, this region and other regions. Few: whoever waits
     /// for its turn learns with the header what was given away meanwhile, and asks for something else next.
     pub answers: [usize; 3],
+    /// Bytes a second that leave for each of the same, all answers together; `None`: as many as go. Below
+    /// [`RATE_MIN`] a fetch would take this node for a silent one.
+    pub rates: [Option<NonZeroU64>; 3],
     /// How long a request waits for its turn before it is told to come later. Below the two seconds after which the
     /// other side gives up.
     pub turn: Duration,
@@ -61,12 +67,19 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             answers: [16, 16, 16],
+            rates: [None; 3],
             turn: Duration::from_millis(500),
             idle: Duration::from_secs(60),
             write: Duration::from_secs(30),
         }
     }
 }
+
+/// Lowest rate in bytes a second. Every running answer must make progress in the eyes of the other side.
+pub const RATE_MIN: u64 = 64 * 1024;
+
+/// Bytes that one answer sends at once over a link with a rate.
+const SHARE: usize = PROGRESS as usize;
 
 /// Pause that a busy node asks for.
 const BUSY: Duration = Duration::from_millis(200);
@@ -76,14 +89,28 @@ pub struct Server<S> {
     source: S,
     limits: Limits,
     turns: [Semaphore; 3],
+    rates: [Bucket; 3],
+    sent: [Counter; 3],
     given: Given,
 }
 
 impl<S: Source> Server<S> {
     /// Serves what `source` has.
     pub fn new(source: S, limits: Limits) -> Arc<Self> {
-        let turns = limits.answers.map(Semaphore::new);
-        Arc::new(Self { source, limits, turns, given: Given::default() })
+        let turns =
+            [0, 1, 2].map(|class| Semaphore::new(answers(limits.answers[class], limits.rates[class])));
+        let rates = limits.rates.map(Bucket::new);
+        Arc::new(Self { source, limits, turns, rates, sent: Default::default(), given: Given::default() })
+    }
+
+    #[cfg(test)]
+    pub(super) fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Bytes of lists and leaves that were sent to nodes of this class.
+    pub fn sent_bytes(&self, class: Class) -> u64 {
+        self.sent[class.index()].get()
     }
 
     /// Nodes that asked for this blob in the last minute: holders or soon to be. At most 32.
@@ -166,7 +193,7 @@ impl<S: Source> Server<S> {
         let Some(list) = list.filter(|_| !is_missing) else {
             return Ok(self.write_answer(stream, &Answer::Missing(holding)).await?);
         };
-        let turns = self.turns(class);
+        let turns = &self.turns[class.index()];
         let turn = match turns.try_acquire() {
             Ok(turn) => Some(turn),
             Err(_) if is_elsewhere(&holding, &request.what) => {
@@ -187,25 +214,34 @@ impl<S: Source> Server<S> {
         let holding = Holding { leaves: holding.leaves, ..self.given.holding(blob, None) };
         let length = list.len() as u64 + cut.bytes(&leaves);
         self.write_answer(stream, &Answer::Here { length, holding }).await?;
-        self.write(stream, &list).await?;
+        self.write(stream, &list, class).await?;
         for leaf in leaves {
             // The header is out: what cannot be sent any more can only be cut off.
             let leaf = copy.leaf(leaf).await.ok_or(io::Error::from(io::ErrorKind::NotFound))?;
-            self.write(stream, &leaf).await?;
+            self.write(stream, &leaf, class).await?;
         }
         Ok(stream.flush().await?)
     }
 
-    fn turns(&self, class: Class) -> &Semaphore {
-        match class {
-            Class::Site => &self.turns[0],
-            Class::Region => &self.turns[1],
-            Class::Wide => &self.turns[2],
+    /// Sends as fast as the class may.
+    async fn write<T: AsyncWrite + Unpin>(
+        &self,
+        stream: &mut T,
+        bytes: &[u8],
+        class: Class,
+    ) -> io::Result<()> {
+        let rate = &self.rates[class.index()];
+        let share = if rate.is_limited() { SHARE } else { bytes.len().max(1) };
+        for share in bytes.chunks(share) {
+            rate.take(share.len() as u64).await;
+            let sent = async {
+                stream.write_all(share).await?;
+                if rate.is_limited() { stream.flush().await } else { Ok(()) }
+            };
+            timeout(self.limits.write, sent).await.map_err(io::Error::from)??;
+            self.sent[class.index()].add(share.len() as u64);
         }
-    }
-
-    async fn write<T: AsyncWrite + Unpin>(&self, stream: &mut T, bytes: &[u8]) -> io::Result<()> {
-        timeout(self.limits.write, stream.write_all(bytes)).await.map_err(io::Error::from)?
+        Ok(())
     }
 
     async fn write_answer<T: AsyncWrite + Unpin>(&self, stream: &mut T, answer: &Answer) -> io::Result<()> {
@@ -217,9 +253,15 @@ impl<S: Source> Server<S> {
     }
 }
 
+/// Answers that run at once: with a rate, no more than each can make progress in half of the other side's patience.
+fn answers(most: usize, rate: Option<NonZeroU64>) -> usize {
+    let fitting = rate.map_or(u64::MAX, |rate| rate.get() / (2 * PROGRESS));
+    most.min(usize::try_from(fitting).unwrap_or(usize::MAX)).max(1)
+}
+
 /// Whether a busy node should rather give something else: others were given what is asked for, and it has leaves that
 /// nobody was given yet. So each leaf leaves the first holder once before any leaves it twice.
-fn is_elsewhere(holding: &Holding, what: &What) -> bool {
+pub(super) fn is_elsewhere(holding: &Holding, what: &What) -> bool {
     let has_fresh = match &holding.leaves {
         None => !holding.given.is_full(),
         Some(leaves) => !leaves.without(&holding.given).is_empty(),

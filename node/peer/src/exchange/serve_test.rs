@@ -122,3 +122,45 @@ async fn a_copy_that_breaks_is_cut_off_never_ended_cleanly() {
     stream.read_to_end(&mut rest).await.expect("it ends");
     assert!((rest.len() as u64) < length && rest == test.leaf(0));
 }
+
+#[tokio::test]
+async fn a_later_version_is_refused_with_the_version_that_is_spoken() {
+    let test = TestBlob::new(5 * MIB);
+    let server = Server::new(TestSource::new(&test, Manner::Honest), Limits::default());
+    let mut stream = connect(&server, 7);
+    // Version 2 and nothing else.
+    stream.write_all(&[0, 0, 0, 2, 8, 2]).await.expect("the server reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("it ends");
+    // Version 1, status REFUSED.
+    assert_eq!(answer, [0, 0, 0, 4, 8, 1, 16, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_class_with_a_rate_sends_no_faster_and_holds_up_no_other() {
+    let rate = std::num::NonZeroU64::new(1024 * 1024);
+    let test = TestBlob::new(20 * MIB);
+    let limits = Limits { rates: [None, rate, None], ..Limits::default() };
+    let server = Server::new(TestSource::new(&test, Manner::Honest), limits);
+    let began = tokio::time::Instant::now();
+    let mut limited = connect(&server, 7);
+    let Answer::Here { length, .. } = ask(&mut limited, test.blob, What::Leaves(0..32)).await else {
+        panic!("not here")
+    };
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (mut free, serving) = (near, std::sync::Arc::clone(&server));
+    tokio::spawn(async move { serving.serve(far, id(8), Class::Site).await });
+    let Answer::Here { length: other, .. } = ask(&mut free, test.blob, What::Leaves(32..64)).await else {
+        panic!("not here")
+    };
+    bytes(&mut free, other).await;
+    assert_eq!(began.elapsed(), Duration::ZERO, "another class goes on");
+    bytes(&mut limited, length).await;
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_millis(7800) && took <= Duration::from_millis(8200),
+        "8 MiB took {took:?}"
+    );
+    assert_eq!(Class::ALL.map(|class| server.sent_bytes(class)), [8 << 20, 8 << 20, 0]);
+    assert!(matches!(ask(&mut limited, test.blob, What::Have).await, Answer::Here { .. }));
+}

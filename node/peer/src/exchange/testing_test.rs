@@ -9,7 +9,7 @@ use bytes::Bytes;
 use proto::digest::{Algorithm, Digest};
 use proto::identity::NodeId;
 use proto::upload::UploadId;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -52,6 +52,10 @@ pub(crate) enum Manner {
     Honest,
     /// From this leaf on it sends wrong bytes.
     Liar(u64),
+    /// Every tenth leaf that it sends is wrong.
+    TenthWrong,
+    /// Sends 1 KB a second of its first leaf, as slowly as its stream is read.
+    Trickle,
     /// Its list is wrong.
     WrongList,
     /// After so many leaves it stands still.
@@ -101,6 +105,7 @@ impl Copy for TestSource {
         let right = self.test.leaf(index);
         match self.manner {
             Manner::Liar(from) if index >= from => Some(right.iter().map(|byte| byte ^ 1).collect()),
+            Manner::TenthWrong if served % 10 == 5 => Some(right.iter().map(|byte| byte ^ 1).collect()),
             Manner::Staller(after) if served >= after => std::future::pending().await,
             Manner::Damaged(at) if index == at => None,
             _ => Some(right),
@@ -216,6 +221,27 @@ impl TestNet {
     }
 }
 
+/// A stream whose answers come at 1000 bytes a second.
+fn trickle(far: DuplexStream, tasks: &Mutex<JoinSet<()>>) -> DuplexStream {
+    let (inner, served) = tokio::io::duplex(1024);
+    tasks.lock().expect("no panic").spawn(async move {
+        let (mut requests, mut answers) = tokio::io::split(far);
+        let (mut from, mut to) = tokio::io::split(inner);
+        let there = tokio::io::copy(&mut requests, &mut to);
+        let back = async {
+            let mut some = [0; 100];
+            while let Ok(read @ 1..) = from.read(&mut some).await {
+                if answers.write_all(&some[..read]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        };
+        _ = tokio::join!(there, back);
+    });
+    served
+}
+
 impl Connect for TestNet {
     type Stream = DuplexStream;
 
@@ -224,6 +250,7 @@ impl Connect for TestNet {
         let (class, server) = server.ok_or(io::Error::from(io::ErrorKind::ConnectionRefused))?;
         self.0.opened.fetch_add(1, Ordering::Relaxed);
         let (near, far) = tokio::io::duplex(64 * 1024);
+        let far = if server.source().manner == Manner::Trickle { trickle(far, &self.0.tasks) } else { far };
         self.0.tasks.lock().expect("no panic").spawn(async move {
             _ = server.serve(far, id(99), class).await;
         });

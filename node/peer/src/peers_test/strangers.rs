@@ -73,8 +73,12 @@ async fn membership_takes_effect_on_standing_connections_both_ways() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_few_and_leave_when_idle() {
-    let limits = Limits { strangers: 2, stranger_idle: Duration::from_secs(2), ..Limits::default() };
-    let (a, b) = stranger(limits);
+    // Connections must not die of a busy machine: only then are both guests still there when the third comes.
+    let patient = Limits { handshake: LONG, silence: LONG, ..Limits::default() };
+    let limits = Limits { strangers: 2, stranger_idle: Duration::from_secs(2), ..patient.clone() };
+    let patient = |seed| Node::with(Settings { limits: patient.clone(), ..settings(seed) });
+    let (a, b) = (patient(1), Node::with(Settings { limits, ..settings(2) }));
+    a.knows(&[&b]);
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let opened = gate.clone();
     b.peers.serve(Protocol::Join, move |_, message| {
@@ -84,7 +88,7 @@ async fn strangers_are_few_and_leave_when_idle() {
             Some(message)
         }
     });
-    let others: Vec<Node> = (10..13).map(Node::new).collect();
+    let others: Vec<Node> = (10..13).map(patient).collect();
     let guests = async {
         let asked = (a.asks(&b, Protocol::Join, b""), others[0].asks(&b, Protocol::Join, b""));
         let (first, second) = tokio::join!(asked.0, asked.1);

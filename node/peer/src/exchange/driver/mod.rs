@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::codec::Blob;
 use super::leaves::{Cut, Leaves};
+use super::quarantine::Quarantine;
 use super::random::mix;
 use super::session::{Failure, Found, Reason, WideArea};
 
@@ -110,6 +111,7 @@ struct Shelf<C, S: Sink> {
     node: NodeId,
     connect: Arc<C>,
     running: Mutex<Running<S>>,
+    quarantine: Arc<Quarantine>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -158,6 +160,7 @@ impl<C: Connect, S: Sink> Fetches<C, S> {
             node,
             connect: Arc::new(connect),
             running: Mutex::default(),
+            quarantine: Arc::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -179,8 +182,14 @@ impl<C: Connect, S: Sink> Fetches<C, S> {
         drop(running);
         let seed =
             blob.digest.hash().iter().fold(self.shelf.node.get(), |seed, byte| mix(seed ^ u64::from(*byte)));
-        self.shelf.tasks.spawn(run::run(shared, Arc::clone(&self.shelf.connect), wide, seed));
+        let (connect, quarantine) = (Arc::clone(&self.shelf.connect), Arc::clone(&self.shelf.quarantine));
+        self.shelf.tasks.spawn(run::run(shared, connect, quarantine, wide, seed));
         Fetch { held }
+    }
+
+    /// How often a holder was quarantined: after three wrong pieces it is not asked for ten minutes.
+    pub fn quarantines_total(&self) -> u64 {
+        self.shelf.quarantine.begun()
     }
 
     /// Stops all fetches and waits for their tasks; false if they are not done after `deadline`. Dropping the future is

@@ -13,7 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::lane::{Event, Lane};
 use super::{Connect, FetchError, Shared, Sink};
 use crate::exchange::codec::{MAX_SIZE, What};
-use crate::exchange::session::{AskId, Decision, Fact, Found, Session, WideArea};
+use crate::exchange::quarantine::Quarantine;
+use crate::exchange::session::{AskId, Decision, Fact, Found, Reason, Session, WideArea};
 
 /// How often the session is told that time passed.
 const TICK: Duration = Duration::from_millis(50);
@@ -28,6 +29,7 @@ const IDLE: usize = 4;
 pub(super) async fn run<C: Connect, S: Sink>(
     shared: Arc<Shared<S>>,
     connect: Arc<C>,
+    quarantine: Arc<Quarantine>,
     wide: WideArea,
     seed: u64,
 ) {
@@ -36,7 +38,7 @@ pub(super) async fn run<C: Connect, S: Sink>(
         if shared.blob.size > MAX_SIZE {
             return Err(FetchError::TooLarge);
         }
-        Run::new(&shared, connect, wide, seed).until_done().await?;
+        Run::new(&shared, connect, quarantine, wide, seed).until_done().await?;
         Ok(shared.sink.finish().await?)
     };
     let outcome = tokio::select! {
@@ -52,6 +54,7 @@ pub(super) async fn run<C: Connect, S: Sink>(
 struct Run<'a, C: Connect, S: Sink> {
     shared: &'a Arc<Shared<S>>,
     connect: Arc<C>,
+    quarantine: Arc<Quarantine>,
     session: Session,
     began: Instant,
     /// Owns the tasks of the asks; dropping it ends them.
@@ -65,12 +68,19 @@ struct Run<'a, C: Connect, S: Sink> {
 }
 
 impl<'a, C: Connect, S: Sink> Run<'a, C, S> {
-    fn new(shared: &'a Arc<Shared<S>>, connect: Arc<C>, wide: WideArea, seed: u64) -> Self {
+    fn new(
+        shared: &'a Arc<Shared<S>>,
+        connect: Arc<C>,
+        quarantine: Arc<Quarantine>,
+        wide: WideArea,
+        seed: u64,
+    ) -> Self {
         let (events, arriving) = mpsc::channel(EVENTS);
         let session = Session::new(shared.cut, shared.sink.leaves(), shared.sink.has_list(), wide, seed);
         Self {
             shared,
             connect,
+            quarantine,
             session,
             began: Instant::now(),
             lanes: JoinSet::new(),
@@ -104,11 +114,7 @@ impl<'a, C: Connect, S: Sink> Run<'a, C, S> {
                         Decision::Stop(ask) => {
                             self.flying.remove(&ask).inspect(AbortHandle::abort);
                         }
-                        Decision::Leave(holder, reason) => {
-                            self.idle.remove(&holder);
-                            tracing::info!(digest = %self.shared.blob.digest, %holder, %reason, "left a holder");
-                            self.connect.left(&self.shared.blob, holder, reason);
-                        }
+                        Decision::Leave(holder, reason) => self.leave(holder, reason),
                         Decision::Find(named) => self.find(named),
                     }
                 }
@@ -151,7 +157,20 @@ impl<'a, C: Connect, S: Sink> Run<'a, C, S> {
 
     fn find(&mut self, named: Vec<NodeId>) {
         let (connect, blob) = (Arc::clone(&self.connect), self.shared.blob);
-        self.searches.spawn(async move { connect.find(&blob, named).await });
+        let quarantine = Arc::clone(&self.quarantine);
+        self.searches.spawn(async move {
+            let mut found = connect.find(&blob, named).await;
+            found.retain(|found| !quarantine.holds(found.node, Instant::now()));
+            found
+        });
+    }
+
+    fn leave(&mut self, holder: NodeId, reason: Reason) {
+        self.idle.remove(&holder);
+        if reason == Reason::Wrong && self.quarantine.count(holder, Instant::now()) {
+            tracing::warn!(node.id = %holder, "quarantined: its pieces were wrong again and again");
+        }
+        self.connect.left(&self.shared.blob, holder, reason);
     }
 
     /// What changed among the readers since the last look.

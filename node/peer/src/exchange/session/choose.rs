@@ -68,9 +68,15 @@ impl Session {
     pub(super) fn fill(&mut self, now: Duration, out: &mut Vec<Decision>) {
         let cut = self.map.cut;
         let mut flying = self.asks.values().filter(|ask| matches!(ask.what, What::Leaves(_))).count();
-        let mut ready: Vec<_> = self.holders.iter().filter(|(_, holder)| holder.is_ready(now)).collect();
+        let is_over = self.map.is_endgame() && !self.asks.values().any(|ask| self.is_doubled_by_none(ask));
+        if flying >= ASKS_MAX || is_over {
+            return;
+        }
+        let has_room = |holder: &Holder| holder.is_ready(now) && holder.asks < holder.pipeline(&cut);
+        let ready = self.holders.iter().filter(|(_, holder)| has_room(holder) && self.may_help(holder));
+        let mut ready: Vec<_> = ready.collect();
         let order = self.random.next();
-        ready.sort_by_key(|(node, holder)| {
+        ready.sort_unstable_by_key(|(node, holder)| {
             (holder.class, Reverse(holder.rate.unwrap_or(u64::MAX)), mix(order ^ node.get()))
         });
         let mut ready: Vec<NodeId> = ready.into_iter().map(|(node, _)| *node).collect();
@@ -89,6 +95,20 @@ impl Session {
                 true
             });
         }
+    }
+
+    /// Whether a look at what this holder has is worth its time.
+    fn may_help(&self, holder: &Holder) -> bool {
+        match &holder.knows {
+            Knows::Nothing => false,
+            Knows::Some(leaves) => self.map.is_endgame() || self.map.lacks_any_of(leaves),
+            Knows::All => true,
+        }
+    }
+
+    /// Whether a leaf of this ask is on its way once only.
+    fn is_doubled_by_none(&self, ask: &Ask) -> bool {
+        !ask.rest.is_empty() && self.map.flying(ask.rest.start) == 1
     }
 
     fn pick(&self, node: NodeId, holder: &Holder, now: Duration) -> Option<Range<u64>> {

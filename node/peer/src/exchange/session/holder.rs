@@ -19,6 +19,24 @@ pub enum Class {
     Wide,
 }
 
+impl Class {
+    /// All, the nearest first.
+    pub const ALL: [Self; 3] = [Self::Site, Self::Region, Self::Wide];
+
+    /// For settings, logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Site => "site",
+            Self::Region => "region",
+            Self::Wide => "wide_area",
+        }
+    }
+
+    pub(in crate::exchange) fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// What is believed of a holder before it says so itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presumed {

@@ -65,6 +65,11 @@ impl Map {
         self.open.firsts(leaves, self.cut.piece_leaves())
     }
 
+    /// Whether a leaf of these is missing and not flying.
+    pub(super) fn lacks_any_of(&self, leaves: &Leaves) -> bool {
+        self.open.meets(leaves)
+    }
+
     pub(super) fn flying(&self, leaf: u64) -> u8 {
         self.flying.get(at(leaf)).copied().unwrap_or_default()
     }

@@ -12,6 +12,7 @@ use proto::identity::NodeId;
 use super::*;
 use crate::exchange::codec::Holding;
 use crate::exchange::leaves::LEAF;
+use crate::exchange::serve::is_elsewhere;
 
 /// Microseconds.
 pub(super) type Micros = u64;
@@ -248,16 +249,12 @@ impl Sim {
             return self.end(from, ask, End::Complete);
         }
         let contended = self.nodes[to].answering.len() >= ANSWERS && what_is_leaves(&self.nodes[from], ask);
-        let has_fresh = match &self.nodes[to].session {
-            None => !self.nodes[to].given.is_full(),
-            Some(session) => !session.have().without(&self.nodes[to].given).is_empty(),
-        };
-        let given = &mut self.nodes[to].given;
-        if contended && given.has(leaves.start) && has_fresh {
-            let holding = self.holding(to);
+        let holding = self.holding(to);
+        if contended && is_elsewhere(&holding, &What::Leaves(leaves.clone())) {
             self.plan(LATENCY, Event::Tell { to: from, fact: Fact::Header(ask, holding) });
             return self.end(from, ask, End::Elsewhere);
         }
+        let given = &mut self.nodes[to].given;
         leaves.clone().for_each(|leaf| _ = given.insert(leaf));
         let answer = Answering { to: from, ask, leaves };
         if self.nodes[to].answering.len() < ANSWERS {
