@@ -113,6 +113,29 @@ pub struct Status {
     pub copies_wanted: u64,
     /// Blobs that have fewer copies than wanted.
     pub blobs_under_copied: u64,
+    /// Blobs of which no good copy is left; counted up to 1000.
+    #[serde(default)]
+    pub blobs_damaged: u64,
+}
+
+/// Blobs that cannot be read anywhere, by digest: at most as many as one answer takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedBlobs {
+    /// The blobs.
+    pub blobs: Vec<DamagedBlob>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// A blob of which every copy was found missing or damaged. Pushing it again heals it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedBlob {
+    /// Its name.
+    pub digest: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Repositories of the default registry that need it; at most 100.
+    pub repositories: Vec<String>,
 }
 
 /// Asks for a join token.

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use client::Access;
-use commands::{node, status, token};
+use commands::{blob, node, status, token};
 use output::Format;
 
 /// What an operator can ask for.
@@ -26,6 +26,9 @@ pub enum Command {
     /// Show, drain and remove nodes.
     #[command(subcommand)]
     Node(node::Command),
+    /// Show blobs that cannot be read.
+    #[command(subcommand)]
+    Blob(blob::Command),
     /// Make tokens with which nodes join.
     #[command(subcommand)]
     Token(token::Command),
@@ -46,6 +49,7 @@ pub fn run(command: Command) -> ExitCode {
     let answer = match command {
         Command::Status(options) => status::show(&options),
         Command::Node(command) => node::run(command),
+        Command::Blob(command) => blob::run(command),
         Command::Token(command) => token::run(command),
     };
     let shown = answer.map(|text| io::stdout().lock().write_all(text.as_bytes()));

@@ -28,6 +28,11 @@ fn of_blobs(blobs: &BlobStore) -> Vec<Figure> {
         ),
         Figure::counter("blob_fsyncs", "Calls of fsync for blobs", disk.fsyncs.get()),
         Figure::counter("blob_damaged_copies", "Copies found missing or damaged", disk.damaged_copies.get()),
+        Figure::gauge(
+            "blob_damaged_now",
+            "Copies missing or damaged that were not made again yet",
+            blobs.damaged().len() as u64,
+        ),
         Figure::counter("uploads_started", "Upload sessions begun", disk.uploads_started.get()),
         Figure::counter("uploads_finished", "Uploads that became blobs", disk.uploads_finished.get()),
         Figure::counter("uploads_expired", "Idle upload sessions removed", disk.uploads_expired.get()),

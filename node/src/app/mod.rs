@@ -220,7 +220,7 @@ impl Node {
                 .as_ref()
                 .map(|files| Certificate::load(&files.cert, &files.key))
                 .transpose()?,
-            janitor: Janitor::new(metadata.clone(), blobs.clone()),
+            janitor: Janitor::new(key.node(), metadata.clone(), blobs.clone()),
             membership: Membership::new(metadata.clone()),
             registration: Registration {
                 metadata: metadata.clone(),

@@ -44,24 +44,47 @@ impl Registry {
         copy: &BlobCopy,
         record: &BlobRecord,
     ) -> Result<OpenBlob, RegistryError> {
-        let this = self.copies.own_receipt().node;
-        let is_elsewhere = record.copies.iter().any(|node| *node != this);
-        if !is_elsewhere {
-            return Ok(OpenBlob::Here(self.blobs.open_copy(copy).await?));
+        let is_owed = record.copies.contains(&self.copies.own_receipt().node);
+        let opened = match is_owed || !self.is_elsewhere(record) {
+            // That it is missing is damage, and wakes the repair.
+            true => self.blobs.open_copy(copy).await.map(Some),
+            false => self.blobs.open_cached(copy).await,
+        };
+        match opened {
+            Ok(Some(reader)) => Ok(OpenBlob::Here(reader)),
+            Ok(None) => self.open_elsewhere(copy).await.map(OpenBlob::Coming),
+            Err(error) => self.open_after(error, copy, record).await.map(OpenBlob::Coming),
         }
-        match self.blobs.open_cached(copy).await {
-            Ok(Some(reader)) => return Ok(OpenBlob::Here(reader)),
-            Ok(None) | Err(BlobError::Damaged | BlobError::Missing) => {}
-            Err(error) => return Err(error.into()),
+    }
+
+    /// The same bytes from other nodes if `error` is about this node's copy and there are others; else `error`.
+    pub(crate) async fn open_after(
+        &self,
+        error: BlobError,
+        copy: &BlobCopy,
+        record: &BlobRecord,
+    ) -> Result<Fetch, RegistryError> {
+        match error {
+            BlobError::Damaged | BlobError::Missing if self.is_elsewhere(record) => {
+                self.open_elsewhere(copy).await
+            }
+            error => Err(error.into()),
         }
+    }
+
+    async fn open_elsewhere(&self, copy: &BlobCopy) -> Result<Fetch, RegistryError> {
         let incoming = self.blobs.receive(*copy).await?;
-        Ok(OpenBlob::Coming(self.copies.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming))))
+        Ok(self.copies.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming)))
+    }
+
+    /// Whether the record names another node.
+    fn is_elsewhere(&self, record: &BlobRecord) -> bool {
+        let this = self.copies.own_receipt().node;
+        record.copies.iter().any(|node| *node != this)
     }
 
     /// Whether the blob can be read: for a pusher, who would push it again if not.
     pub(crate) async fn has_bytes(&self, copy: &BlobCopy, record: &BlobRecord) -> bool {
-        let this = self.copies.own_receipt().node;
-        let is_elsewhere = record.copies.iter().any(|node| *node != this);
-        is_elsewhere || self.blobs.open_copy(copy).await.is_ok()
+        self.is_elsewhere(record) || self.blobs.open_copy(copy).await.is_ok()
     }
 }

@@ -3,6 +3,7 @@
 //! Each test has a cluster of its own; one runs at a time, or they would measure each other.
 
 mod anywhere;
+mod damage;
 mod failure;
 mod membership;
 

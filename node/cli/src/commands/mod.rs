@@ -1,5 +1,6 @@
 //! The commands, a file per noun.
 
+pub(crate) mod blob;
 pub(crate) mod node;
 pub(crate) mod status;
 pub(crate) mod token;

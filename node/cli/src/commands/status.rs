@@ -21,6 +21,10 @@ fn table(status: &Status) -> String {
         0 => "none".to_owned(),
         missing => format!("{missing} blobs have fewer than {}", status.copies_wanted),
     };
+    let damaged = match status.blobs_damaged {
+        0 => "none".to_owned(),
+        damaged => format!("{damaged} cannot be read: see `shoal blob damaged`"),
+    };
     pairs([
         ("cluster", status.cluster_id.clone()),
         ("answered by", status.node.clone()),
@@ -32,5 +36,6 @@ fn table(status: &Status) -> String {
         ("zones", status.zones.to_string()),
         ("copies", format!("{} at push, {} in the end", status.copies_at_push, status.copies_wanted)),
         ("copies missing", missing),
+        ("blobs damaged", damaged),
     ])
 }

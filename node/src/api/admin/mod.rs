@@ -1,6 +1,7 @@
 //! What operators and their machines ask: health and metrics, and the admin API below `/api/v1/` with its
 //! documents of `proto::admin`. A file per noun; each request is authenticated and decided on here.
 
+mod blobs;
 mod health;
 mod nodes;
 mod problem;
@@ -10,10 +11,10 @@ mod tokens;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use ::blobs::BlobStore;
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
-use blobs::BlobStore;
 use cluster::Metadata;
 use cluster_core::access::{Action, Facts, Resource};
 use peer::PeerAddress;
@@ -54,6 +55,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/api/v1/status", get(status::show))
+        .route("/api/v1/blobs/damaged", get(blobs::damaged))
         .route("/api/v1/tokens", post(tokens::create))
         .route("/api/v1/nodes", get(nodes::list))
         .route("/api/v1/nodes/{id}", get(nodes::show).delete(nodes::remove))

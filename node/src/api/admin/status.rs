@@ -27,6 +27,7 @@ pub(super) async fn show(
     let status = admin.metadata.status();
     let reader = admin.metadata.local()?;
     let layout = state::node::layout(&reader)?.unwrap_or_default();
+    let damaged = state::copies::without_copy(&reader, None, super::blobs::MOST)?;
     let voters = status.voters.len() as u64;
     Ok(Json(Status {
         cluster_id: format!("{:032x}", u128::from_be_bytes(admin.cluster_id)),
@@ -42,5 +43,6 @@ pub(super) async fn show(
         copies_at_push: u64::from(COPIES_AT_PUSH.min(layout.homes)),
         copies_wanted: u64::from(layout.wanted()),
         blobs_under_copied: super::nodes::count(|after| state::copies::under_copied(&reader, after, 1024))?,
+        blobs_damaged: damaged.items.len() as u64,
     }))
 }
