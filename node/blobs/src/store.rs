@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::path::{Layout, Shard};
 use crate::reader::Reader;
 use crate::root;
+use crate::scrub::{self, Scrub};
 use crate::upload::{self, Upload, UploadOwner, Uploads};
 use crate::volume::Volume;
 
@@ -183,6 +184,15 @@ impl BlobStore {
     pub async fn open_copy(&self, copy: &BlobCopy) -> Result<Reader, BlobError> {
         let (inner, copy) = (Arc::clone(&self.inner), *copy);
         self.inner.blocking(move || inner.open_copy(copy)).await
+    }
+
+    /// Begins to check a copy as a whole; `None` if it is not here.
+    ///
+    /// # Errors
+    /// [`BlobError::Damaged`], and the copy is quarantined. Dropping the future is safe.
+    pub async fn scrub(&self, copy: &BlobCopy) -> Result<Option<Scrub>, BlobError> {
+        let (inner, copy) = (Arc::clone(&self.inner), *copy);
+        self.inner.blocking(move || scrub::begin(&inner, copy)).await
     }
 
     /// Whether a copy lies here under its final name, which says nothing of its content.

@@ -5,7 +5,7 @@ use axum::body::Body;
 use blobs::{BlobCopy, BlobError, Reader, WINDOW};
 use bytes::Bytes;
 use cluster_core::record::BlobRecord;
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use proto::range::ByteRange;
 
 use crate::http::file_frames::FileFrames;
@@ -51,6 +51,7 @@ pub(super) async fn body(
     segments: Vec<Segment>,
 ) -> Result<Body, RegistryError> {
     let texts = segments.iter().take_while(|segment| matches!(segment, Segment::Text(_))).count();
+    let (registry, copy) = (sending.registry.clone(), sending.copy);
     let parts = Parts { sending, opened, segments: segments.into_iter(), rest: None, arriving: None };
     let mut parts = Box::pin(stream::unfold(Some(parts), |parts| async move {
         let mut parts = parts?;
@@ -62,11 +63,14 @@ pub(super) async fn body(
             }
         }
     }));
-    let mut first = Vec::new();
-    for part in parts.by_ref().take(texts + 1).collect::<Vec<_>>().await {
-        first.push(Ok(part?));
-    }
-    Ok(Body::from_stream(stream::iter(first).chain(parts)))
+    let first = parts.by_ref().take(texts + 1).try_collect::<Vec<Bytes>>();
+    let first = tokio::select! {
+        // What is there comes first: a copy here that nobody knows of is served.
+        biased;
+        first = first => first?,
+        error = registry.until_nowhere(&copy) => return Err(error),
+    };
+    Ok(Body::from_stream(stream::iter(first.into_iter().map(Ok)).chain(parts)))
 }
 
 /// What of a body was not sent yet.
