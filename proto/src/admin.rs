@@ -138,6 +138,25 @@ pub struct DamagedBlob {
     pub repositories: Vec<String>,
 }
 
+/// How far the scrub of the answering node is: it reads its stored copies again to find damage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrub {
+    /// Whether a pass runs.
+    pub running: bool,
+    /// Whether it goes as fast as the disk.
+    pub unlimited: bool,
+    /// When the running or last pass began.
+    pub began_ms: Option<u64>,
+    /// Bytes that it has checked.
+    pub checked_bytes: u64,
+    /// Damaged copies that it found.
+    pub found: u64,
+    /// Passes that ended.
+    pub passes: u64,
+    /// When the last one ended.
+    pub ended_ms: Option<u64>,
+}
+
 /// Asks for a join token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewToken {

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use client::Access;
-use commands::{blob, node, status, token};
+use commands::{blob, node, scrub, status, token};
 use output::Format;
 
 /// What an operator can ask for.
@@ -29,6 +29,9 @@ pub enum Command {
     /// Show blobs that cannot be read.
     #[command(subcommand)]
     Blob(blob::Command),
+    /// Check the stored copies of a node.
+    #[command(subcommand)]
+    Scrub(scrub::Command),
     /// Make tokens with which nodes join.
     #[command(subcommand)]
     Token(token::Command),
@@ -50,6 +53,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Status(options) => status::show(&options),
         Command::Node(command) => node::run(command),
         Command::Blob(command) => blob::run(command),
+        Command::Scrub(command) => scrub::run(command),
         Command::Token(command) => token::run(command),
     };
     let shown = answer.map(|text| io::stdout().lock().write_all(text.as_bytes()));

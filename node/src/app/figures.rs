@@ -1,11 +1,13 @@
 //! What other crates count, under the names that `/metrics` gives them.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use blobs::BlobStore;
 use cluster::Metadata;
 use peer::{Link, Peers};
 
+use crate::jobs::scrub::Progress;
 use crate::telemetry::metrics::Figure;
 
 /// Reads them all, whenever it is called.
@@ -13,8 +15,9 @@ pub(super) fn figures(
     metadata: Metadata,
     blobs: BlobStore,
     peers: Peers,
+    scrub: Arc<Progress>,
 ) -> impl Fn() -> Vec<Figure> + Send + Sync {
-    move || [of_blobs(&blobs), of_metadata(&metadata), of_peers(&peers)].concat()
+    move || [of_blobs(&blobs), of_scrub(&blobs, &scrub), of_metadata(&metadata), of_peers(&peers)].concat()
 }
 
 fn of_blobs(blobs: &BlobStore) -> Vec<Figure> {
@@ -47,6 +50,24 @@ fn of_blobs(blobs: &BlobStore) -> Vec<Figure> {
             "blob_pieces_refused",
             "Pieces from other nodes that were not of the blob",
             disk.pieces_refused.get(),
+        ),
+    ]
+}
+
+fn of_scrub(blobs: &BlobStore, scrub: &Progress) -> Vec<Figure> {
+    let place = scrub.now();
+    vec![
+        Figure::counter(
+            "scrub_checked_bytes",
+            "Bytes of stored copies checked by the scrub",
+            blobs.metrics().scrubbed_bytes.get(),
+        ),
+        Figure::gauge("scrub_running", "1 while a pass of the scrub runs", u64::from(place.is_running)),
+        Figure::gauge("scrub_found", "Damaged copies that the running or last pass found", place.found),
+        Figure::gauge(
+            "scrub_last_pass_seconds",
+            "When the last whole pass ended, Unix time; 0: never",
+            place.ended_ms.unwrap_or(0) / 1000,
         ),
     ]
 }

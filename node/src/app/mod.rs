@@ -42,6 +42,7 @@ use crate::jobs::janitor::Janitor;
 use crate::jobs::membership::Membership;
 use crate::jobs::registration::Registration;
 use crate::jobs::repair::Repair;
+use crate::jobs::scrub::{Progress, Scrub};
 use crate::registry::Registry;
 use crate::telemetry::metrics::Metrics;
 use figures::figures;
@@ -169,6 +170,7 @@ struct Node {
     membership: Membership,
     registration: Registration,
     repair: Repair,
+    scrub: Scrub,
     draining: Arc<AtomicBool>,
 }
 
@@ -183,7 +185,9 @@ impl Node {
         let Parts { metadata, blobs, peers, directory, here, incarnation } = parts;
         let root = Principal::Root(cluster.registry.account.clone());
         let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
-        let metrics = Arc::new(Metrics::new(figures(metadata.clone(), blobs.clone(), peers.clone())));
+        let scrub = Arc::new(Progress::default());
+        let metrics =
+            Arc::new(Metrics::new(figures(metadata.clone(), blobs.clone(), peers.clone(), scrub.clone())));
         let draining = Arc::new(AtomicBool::new(false));
         let facts =
             Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
@@ -211,6 +215,7 @@ impl Node {
             draining: draining.clone(),
             cluster_id: cluster.cluster_id,
             here: here.clone(),
+            scrub: scrub.clone(),
         });
         let router = oci::router(Arc::new(api(Some(relay)))).merge(admin::router(admin));
         Ok(Self {
@@ -228,6 +233,13 @@ impl Node {
                 place: membership::place(config, here),
                 incarnation: *incarnation,
                 disk: Disk::Kept,
+            },
+            scrub: Scrub {
+                metadata: metadata.clone(),
+                blobs: blobs.clone(),
+                progress: scrub,
+                rate: config.scrub_rate,
+                file: config.data_dir.join("scrub.json"),
             },
             repair: Repair { metadata: metadata.clone(), copies },
             metrics,
@@ -247,6 +259,7 @@ impl Node {
         tasks.spawn(self.membership.run(stop.clone()));
         tasks.spawn(self.registration.run(stop.clone()));
         tasks.spawn(self.repair.run(stop.clone()));
+        tasks.spawn(self.scrub.run(stop.clone()));
         if let Some(certificate) = &self.certificate {
             tasks.spawn(certificate.clone().follow(stop.clone()));
         }

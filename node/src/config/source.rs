@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The settings, by the name they have in the file.
-pub(super) const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 16] = [
     "data_dir",
     "listen",
     "public_url",
@@ -20,6 +20,7 @@ pub(super) const NAMES: [&str; 15] = [
     "peer_listen",
     "peer_addresses",
     "join",
+    "scrub_rate",
     "config",
 ];
 
@@ -79,6 +80,10 @@ pub(crate) struct Flags {
     /// Token of `shoal token create`: become a node of that cluster at the first start [env: SHOAL_JOIN]
     #[arg(long, value_name = "TOKEN")]
     join: Option<String>,
+    /// How much of the stored blobs is read again in a second to find damage, such as 16MiB; 0 for none
+    /// [env: SHOAL_SCRUB_RATE] [default: 16MiB]
+    #[arg(long, value_name = "SIZE")]
+    scrub_rate: Option<String>,
 }
 
 impl Flags {
@@ -99,6 +104,7 @@ impl Flags {
             "peer_listen" => self.peer_listen.as_ref(),
             "peer_addresses" => self.peer_addresses.as_ref(),
             "join" => self.join.as_ref(),
+            "scrub_rate" => self.scrub_rate.as_ref(),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tests::Server;
-use tests::cluster::{Cluster, PATIENCE};
+use tests::cluster::{Cluster, PATIENCE, operate};
 use tests::content::unique_bytes;
 use tests::journal::random;
 use tests::wait::{wait_for, wait_until};
@@ -181,4 +181,55 @@ fn a_blob_without_a_good_copy_is_listed_until_a_push_heals_it() {
     let after: serde_json::Value = serde_json::from_slice(&after.stdout).expect("a document");
     assert_eq!(after["blobs"].as_array().map(Vec::len), Some(0), "{after}");
     println!("    E10: all copies of {count} blobs harmed: 0 wrong bytes, listed, healed by a push");
+}
+
+/// Scrubs a node at once, to the end; bytes checked and damaged copies found.
+fn scrub(node: &Server) -> (u64, u64) {
+    let answer = operate(node, &["scrub", "start", "--wait", "--output", "json"]);
+    let scrub: serde_json::Value = serde_json::from_slice(&answer.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&answer.stderr)));
+    assert_eq!(scrub["running"], false, "{scrub}");
+    (scrub["checked_bytes"].as_u64().expect("a number"), scrub["found"].as_u64().expect("a number"))
+}
+
+#[test]
+fn a_scrub_finds_every_changed_byte_and_the_copies_are_made_again() {
+    let _alone = alone();
+    let (count, size) = if tests::registry::is_full_run() { (1000, 2 << 20) } else { (60, 1 << 20) };
+    let mut cluster = Cluster::start(3);
+    let blobs: Vec<Blob> = (0..count)
+        .map(|number| Blob::push(&cluster.nodes[number % 3], 1 + random() as usize % size))
+        .collect();
+    wait_for_copies(&mut cluster);
+    let stored: u64 = blobs.iter().map(|blob| blob.content.len() as u64).sum();
+    // The control: nothing is found where nothing was changed.
+    for node in &cluster.nodes {
+        assert_eq!(scrub(node), (stored, 0));
+    }
+    for (number, blob) in blobs.iter().enumerate() {
+        blob.harm(&cluster.nodes[number % 3], Harm::Flip, random() as usize % blob.content.len());
+    }
+    let began = Instant::now();
+    let found: u64 = cluster.nodes.iter().map(|node| scrub(node).1).sum();
+    let took = began.elapsed();
+    assert_eq!(found, u64::try_from(count).expect("few"), "not every changed byte was found");
+    for blob in &blobs {
+        wait_until("every copy to be made again", PATIENCE, || {
+            cluster.nodes.iter().all(|node| blob.is_whole_at(node))
+        });
+    }
+    let healed = began.elapsed();
+    let rate = 3.0 * stored as f64 / took.as_secs_f64() / f64::from(1 << 20);
+    println!(
+        "    E11: {found} of {count} changed bytes found at {rate:.0} MiB/s, made again after {healed:?}"
+    );
+    // Where it stands survives a restart.
+    let show = |node: &Server| {
+        let shown = operate(node, &["scrub", "show", "--output", "json"]);
+        serde_json::from_slice::<serde_json::Value>(&shown.stdout).expect("a document")
+    };
+    let before = show(&cluster.nodes[0]);
+    assert!(before["ended_ms"].as_u64().is_some(), "{before}");
+    cluster.nodes[0].restart();
+    assert_eq!(show(&cluster.nodes[0])["ended_ms"], before["ended_ms"]);
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod blob;
 pub(crate) mod node;
+pub(crate) mod scrub;
 pub(crate) mod status;
 pub(crate) mod token;

@@ -5,6 +5,7 @@ mod blobs;
 mod health;
 mod nodes;
 mod problem;
+mod scrub;
 mod status;
 mod tokens;
 
@@ -21,6 +22,7 @@ use peer::PeerAddress;
 
 use crate::auth::{AuthError, Authenticator, Verdict};
 use crate::http::server::Connection;
+use crate::jobs::scrub::Progress;
 use crate::telemetry::metrics::Metrics;
 use problem::Refusal;
 
@@ -45,6 +47,8 @@ pub(crate) struct Admin {
     pub(crate) cluster_id: [u8; 16],
     /// Where other nodes reach this one; part of join tokens.
     pub(crate) here: PeerAddress,
+    /// Asked about, and for a pass.
+    pub(crate) scrub: Arc<Progress>,
 }
 
 /// `/healthz` and `/readyz` say that something is wrong and not what, so anybody may ask; the rest is for
@@ -56,6 +60,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/api/v1/status", get(status::show))
         .route("/api/v1/blobs/damaged", get(blobs::damaged))
+        .route("/api/v1/scrub", get(scrub::show).post(scrub::start))
         .route("/api/v1/tokens", post(tokens::create))
         .route("/api/v1/nodes", get(nodes::list))
         .route("/api/v1/nodes/{id}", get(nodes::show).delete(nodes::remove))
