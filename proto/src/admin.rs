@@ -141,6 +141,9 @@ pub struct Status {
     pub copies_wanted: u64,
     /// Blobs that have fewer copies than wanted.
     pub blobs_under_copied: u64,
+    /// Blobs of which no good copy is left; counted up to 1000.
+    #[serde(default)]
+    pub blobs_damaged: u64,
     /// Whether blobs are being counted again since nodes changed: more may turn out to have too few copies.
     #[serde(default)]
     pub is_recounting: bool,
@@ -181,6 +184,45 @@ pub struct NodeHealth {
     pub applied_index: Option<u64>,
     /// Entries that it has to apply yet.
     pub lag_entries: Option<u64>,
+}
+
+/// Blobs that cannot be read anywhere, by digest: at most as many as one answer takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedBlobs {
+    /// The blobs.
+    pub blobs: Vec<DamagedBlob>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// A blob of which every copy was found missing or damaged. Pushing it again heals it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedBlob {
+    /// Its name.
+    pub digest: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Repositories of the default registry that need it; at most 100.
+    pub repositories: Vec<String>,
+}
+
+/// How far the scrub of the answering node is: it reads its stored copies again to find damage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrub {
+    /// Whether a pass runs.
+    pub running: bool,
+    /// Whether it goes as fast as the disk.
+    pub unlimited: bool,
+    /// When the running or last pass began.
+    pub began_ms: Option<u64>,
+    /// Bytes that it has checked.
+    pub checked_bytes: u64,
+    /// Damaged copies that it found.
+    pub found: u64,
+    /// Passes that ended.
+    pub passes: u64,
+    /// When the last one ended.
+    pub ended_ms: Option<u64>,
 }
 
 /// Asks for a join token.

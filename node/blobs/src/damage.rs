@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use proto::digest::Digest;
 use proto::upload::UploadId;
+use tokio::sync::Notify;
 
 use crate::copy::BlobCopy;
 use crate::error::BlobError;
@@ -23,6 +24,8 @@ use crate::store::Inner;
 pub(crate) struct Damage {
     marks: Mutex<BTreeMap<Digest, BTreeSet<UploadId>>>,
     names: Mutex<()>,
+    /// Touched at each new mark.
+    found: Notify,
 }
 
 impl Damage {
@@ -55,7 +58,14 @@ impl Damage {
 
     /// True if the mark is new.
     fn mark(&self, digest: &Digest, generation: UploadId) -> bool {
-        self.marks().entry(*digest).or_default().insert(generation)
+        let is_new = self.marks().entry(*digest).or_default().insert(generation);
+        self.found.notify_one();
+        is_new
+    }
+
+    /// Returns once a mark was made since it returned last; for one waiter. Dropping the future is safe.
+    pub(crate) async fn found(&self) {
+        self.found.notified().await;
     }
 
     fn unmark(&self, digest: &Digest, generation: UploadId) {

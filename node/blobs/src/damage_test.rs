@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::testing::{TestStore, body, content, sha256};
-use crate::{BlobError, Shard};
+use crate::{BlobCopy, BlobError, Shard};
 
 type Harm = fn(&Path);
 
@@ -109,4 +109,43 @@ async fn a_reader_of_the_old_file_does_not_quarantine_the_new_one() {
     assert!(matches!(old.read(0, 7).await, Err(BlobError::Damaged)));
     assert_eq!(test.read(&copy).await.expect("the new file stays"), b"content");
     assert!(!test.store.is_damaged(&copy.digest));
+}
+
+/// All of a copy; the bytes that were checked.
+async fn scrub(test: &TestStore, copy: &BlobCopy) -> Result<u64, BlobError> {
+    let mut rest = test.store.scrub(copy).await?;
+    let mut bytes = 0;
+    while let Some(scrub) = rest {
+        let (checked, next) = scrub.next().await?;
+        bytes += checked;
+        rest = next;
+    }
+    Ok(bytes)
+}
+
+#[tokio::test]
+async fn a_scrub_finds_a_changed_bit_anywhere_and_wakes_who_repairs() {
+    let test = TestStore::new().await;
+    for size in [0, 1, 700, 262_144, 262_145, 4 << 20, (9 << 20) + 5] {
+        let content = content(size);
+        let copy = test.put(&content).await;
+        assert_eq!(scrub(&test, &copy).await.expect("a good copy"), size as u64);
+        assert!(!test.store.is_damaged(&copy.digest), "{size}");
+        for at in [0, size / 2, size.saturating_sub(1)] {
+            if size == 0 {
+                continue;
+            }
+            let mut changed = content.clone();
+            changed[at] ^= 0x10;
+            fs::write(test.path(&copy), &changed).expect("written");
+            assert!(matches!(scrub(&test, &copy).await, Err(BlobError::Damaged)), "{at} of {size}");
+            let woken = tokio::time::timeout(std::time::Duration::from_secs(30), test.store.damage_found());
+            woken.await.expect("the repair is woken");
+            let staged = test.put(&content).await;
+            test.store.adopt(&staged, copy.generation).await.expect("healed");
+        }
+        test.store.remove(&copy.digest, copy.generation).await.expect("removed");
+        assert!(test.store.scrub(&copy).await.expect("no damage").is_none(), "not here is no damage");
+        assert!(!test.store.is_damaged(&copy.digest));
+    }
 }

@@ -19,6 +19,7 @@ mod path;
 mod pieces;
 mod reader;
 mod root;
+mod scrub;
 mod store;
 mod upload;
 mod volume;
@@ -31,6 +32,7 @@ pub use metrics::{Counter, Metrics};
 pub use path::Shard;
 pub use pieces::{LEAF, leaf_count};
 pub use reader::Reader;
+pub use scrub::Scrub;
 pub use store::{BlobStore, Settings};
 pub use upload::{Upload, UploadOwner};
 

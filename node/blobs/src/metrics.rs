@@ -17,6 +17,8 @@ pub struct Metrics {
     pub read_bytes: Counter,
     /// Bytes of copies checked against piece lists.
     pub verified_bytes: Counter,
+    /// Bytes of copies checked by [`crate::Scrub`].
+    pub scrubbed_bytes: Counter,
     /// Calls of fsync and fdatasync.
     pub fsyncs: Counter,
     /// Copies found missing or damaged.

@@ -150,15 +150,15 @@ impl Reader {
 impl Inner {
     /// Opens a copy for reading, with its proven list.
     pub(crate) fn open_copy(self: Arc<Self>, copy: BlobCopy) -> Result<Reader, BlobError> {
-        let path = self.layout.copy(&copy.digest, copy.generation);
-        let opened = open_regular(&path).and_then(|file| Ok((Stamp::of(&file)?, file)));
-        let (stamp, file) = match opened {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.report_missing(&copy)),
-            opened => opened.map_err(|error| self.bad_read(&copy, None, error))?,
-        };
-        if stamp.size != copy.size {
-            return Err(self.quarantine(&copy, Some(stamp.inode), "the file has another length"));
+        match Arc::clone(&self).open_if_there(copy)? {
+            Some(reader) => Ok(reader),
+            None => Err(self.report_missing(&copy)),
         }
+    }
+
+    /// As [`Inner::open_copy`], where it is no damage that there is no file: `None`.
+    pub(crate) fn open_if_there(self: Arc<Self>, copy: BlobCopy) -> Result<Option<Reader>, BlobError> {
+        let Some((file, stamp)) = self.open_file(&copy)? else { return Ok(None) };
         let key = (copy.digest, copy.generation);
         let known = self.copies.get(&key).filter(|known| known.list.is_of(copy.size, copy.pieces_root));
         let knowledge = match known {
@@ -169,11 +169,25 @@ impl Inner {
                 knowledge
             }
         };
-        Ok(Reader { inner: self, copy, inode: stamp.inode, file: Arc::new(file), knowledge })
+        Ok(Some(Reader { inner: self, copy, inode: stamp.inode, file: Arc::new(file), knowledge }))
+    }
+
+    /// The file of a copy with the right length and its state; `None` if there is none.
+    pub(crate) fn open_file(&self, copy: &BlobCopy) -> Result<Option<(File, Stamp)>, BlobError> {
+        let path = self.layout.copy(&copy.digest, copy.generation);
+        let opened = open_regular(&path).and_then(|file| Ok((Stamp::of(&file)?, file)));
+        let (stamp, file) = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|error| self.bad_read(copy, None, error))?,
+        };
+        if stamp.size != copy.size {
+            return Err(self.quarantine(copy, Some(stamp.inode), "the file has another length"));
+        }
+        Ok(Some((file, stamp)))
     }
 
     /// The list beside the copy, or, since it can be computed, a new one when that is missing or damaged.
-    fn load_list(&self, copy: &BlobCopy, file: &File, inode: u64) -> Result<PieceList, BlobError> {
+    pub(crate) fn load_list(&self, copy: &BlobCopy, file: &File, inode: u64) -> Result<PieceList, BlobError> {
         let path = self.layout.pieces(&copy.digest, copy.generation);
         let found = if pieces::has_list(copy.size) { read_list(&path, copy.size) } else { Ok(Vec::new()) };
         let proven = found.ok().and_then(|list| PieceList::prove(copy.size, copy.pieces_root, &list));
@@ -189,15 +203,18 @@ impl Inner {
         let reason = "the content does not match its digest";
         let proven = (root == copy.pieces_root).then(|| PieceList::prove(copy.size, root, &list)).flatten();
         let proven = proven.ok_or_else(|| self.quarantine(copy, Some(inode), reason))?;
-        // Only saves the next reader some work, so a failure does not matter and it needs no fsync.
-        if let Err(error) = std::fs::write(&path, &list) {
+        // Only saves the next reader some work, so a failure does not matter and it needs no fsync. A list beside no
+        // copy would stay for ever.
+        let _replacing = self.damage.lock_names();
+        let is_there = self.layout.copy(&copy.digest, copy.generation).exists();
+        if is_there && let Err(error) = std::fs::write(&path, &list) {
             tracing::warn!(digest = %copy.digest, %error, "cannot write a piece list");
         }
         Ok(proven)
     }
 
     /// Quarantines the copy if `error` says that this file cannot be read, unlike one about the process or the system.
-    fn bad_read(&self, copy: &BlobCopy, inode: Option<u64>, error: io::Error) -> BlobError {
+    pub(crate) fn bad_read(&self, copy: &BlobCopy, inode: Option<u64>, error: io::Error) -> BlobError {
         let of_the_file = [
             Errno::IO,
             Errno::ACCESS,

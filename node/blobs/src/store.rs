@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::path::{Layout, Shard};
 use crate::reader::Reader;
 use crate::root;
+use crate::scrub::{self, Scrub};
 use crate::upload::{self, Upload, UploadOwner, Uploads};
 use crate::volume::Volume;
 
@@ -185,6 +186,15 @@ impl BlobStore {
         self.inner.blocking(move || inner.open_copy(copy)).await
     }
 
+    /// Begins to check a copy as a whole; `None` if it is not here.
+    ///
+    /// # Errors
+    /// [`BlobError::Damaged`], and the copy is quarantined. Dropping the future is safe.
+    pub async fn scrub(&self, copy: &BlobCopy) -> Result<Option<Scrub>, BlobError> {
+        let (inner, copy) = (Arc::clone(&self.inner), *copy);
+        self.inner.blocking(move || scrub::begin(&inner, copy)).await
+    }
+
     /// Whether a copy lies here under its final name, which says nothing of its content.
     ///
     /// # Errors
@@ -201,17 +211,7 @@ impl BlobStore {
     /// [`BlobError::Damaged`] (now quarantined), which marks the digest.
     pub async fn open_cached(&self, copy: &BlobCopy) -> Result<Option<Reader>, BlobError> {
         let (inner, copy) = (Arc::clone(&self.inner), *copy);
-        let open = move || {
-            let path = inner.layout.copy(&copy.digest, copy.generation);
-            if !path.try_exists().map_err(BlobError::io("look for", &path))? {
-                return Ok(None);
-            }
-            match inner.open_copy(copy) {
-                // It was removed just now.
-                Err(BlobError::Missing) => Ok(None),
-                opened => opened.map(Some),
-            }
-        };
+        let open = move || inner.open_if_there(copy);
         self.inner.blocking(open).await
     }
 
@@ -225,6 +225,12 @@ impl BlobStore {
     /// Whether some copy of the digest is known to be missing or damaged.
     pub fn is_damaged(&self, digest: &Digest) -> bool {
         self.inner.damage.is_damaged(digest)
+    }
+
+    /// Waits until another copy is found missing or damaged, or was since the last call ended. For one waiter.
+    /// Dropping the future is safe.
+    pub async fn damage_found(&self) {
+        self.inner.damage.found().await;
     }
 
     /// The copies known to be missing or damaged. [`BlobStore::adopt`] clears a mark, and so does

@@ -18,9 +18,10 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use client::{Access, ClientError};
-use commands::{layout, node, status, token};
+use commands::{blob, layout, node, scrub, status, token};
 
 pub use backup_file::{BackupReader, Counts, FileError};
+use commands::backup::BackupError;
 pub use commands::backup::Command as BackupCommand;
 pub use output::{Format, bytes, pairs, render};
 
@@ -32,6 +33,12 @@ pub enum Command {
     /// Show, drain, replace, pin and remove nodes.
     #[command(subcommand)]
     Node(node::Command),
+    /// Show blobs that cannot be read.
+    #[command(subcommand)]
+    Blob(blob::Command),
+    /// Check the stored copies of a node.
+    #[command(subcommand)]
+    Scrub(scrub::Command),
     /// Make, list and revoke tokens with which nodes join.
     #[command(subcommand)]
     Token(token::Command),
@@ -96,6 +103,8 @@ pub fn run(command: Command, mut program: clap::Command) -> ExitCode {
     let answer = match command {
         Command::Status(watched) => watched.run(status::show),
         Command::Node(command) => node::run(command),
+        Command::Blob(command) => blob::run(command),
+        Command::Scrub(command) => scrub::run(command),
         Command::Token(command) => token::run(command),
         Command::Layout(command) => layout::run(command),
         Command::Completions { shell } => {
@@ -104,22 +113,22 @@ pub fn run(command: Command, mut program: clap::Command) -> ExitCode {
             Ok(String::from_utf8_lossy(&script).into_owned())
         }
     };
-    end(answer)
+    end(answer, ClientError::exit_code)
 }
 
 /// As [`run`], for `shoal backup save` and `inspect`.
 pub fn run_backup(command: BackupCommand) -> ExitCode {
-    end(commands::backup::run(command))
+    end(commands::backup::run(command), BackupError::exit_code)
 }
 
-fn end<E: std::fmt::Display>(answer: Result<String, E>) -> ExitCode {
+fn end<E: std::fmt::Display>(answer: Result<String, E>, code: impl Fn(&E) -> u8) -> ExitCode {
     let shown = answer.map(|text| io::stdout().lock().write_all(text.as_bytes()));
     match shown {
         // Whoever closes the pipe has seen enough.
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "shoal: {error}");
-            ExitCode::from(error.exit_code())
+            ExitCode::from(code(&error))
         }
     }
 }

@@ -31,6 +31,8 @@ const VERSION: u32 = 1;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// For a copy of nothing, before another home is asked as well.
 const HEDGE: Duration = Duration::from_millis(300);
+/// Between two looks whether anybody has what is waited for.
+const GLANCE: Duration = Duration::from_millis(500);
 /// A home that takes in less than this in a second is not waited for alone, bytes.
 const USUAL: u64 = 32 << 20;
 /// A home that takes in less than this in a second is asked no longer, bytes.
@@ -189,8 +191,25 @@ impl Copies {
             return Ok(());
         }
         let incoming = self.blobs.receive(*copy).await?;
-        self.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming)).done().await?;
-        Ok(())
+        let fetch = self.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming));
+        tokio::select! {
+            done = fetch.done() => Ok(done?),
+            () = self.until_nowhere(copy) => Err(BlobError::Missing.into()),
+        }
+    }
+
+    /// Waits until the record of `copy` names no other node; for ever if there is none. Nodes that lost their copies
+    /// and fetch from each other would wait for what nobody has.
+    pub(crate) async fn until_nowhere(&self, copy: &BlobCopy) {
+        let this = self.directory.this_node();
+        let is_nowhere = || {
+            let record = state::blob::blob(&self.metadata.local().ok()?, &copy.digest).ok()??;
+            let others = record.copies.iter().any(|node| *node != this);
+            Some(record.generation == copy.generation && !others)
+        };
+        while is_nowhere() != Some(true) {
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 }
 

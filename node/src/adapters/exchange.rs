@@ -147,11 +147,11 @@ impl Source for StoreSource {
     type Copy = Given;
 
     async fn open(&self, blob: &Blob) -> Option<Given> {
-        // Looked at first: opening a copy that is not there would mark it as lost.
         if let Some(incoming) = self.0.incoming(&blob.digest, blob.generation) {
             return (*incoming.copy() == copy_of(blob)).then_some(Given::Partial(incoming));
         }
-        self.0.open_copy(&copy_of(blob)).await.ok().map(Given::Whole)
+        // Not here may be right: it was only guessed, or the copy was let go.
+        self.0.open_cached(&copy_of(blob)).await.ok()?.map(Given::Whole)
     }
 }
 

@@ -1,11 +1,13 @@
 //! What other crates count, under the names that `/metrics` gives them.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use blobs::BlobStore;
 use cluster::Metadata;
 use peer::{Link, Peers};
 
+use crate::jobs::scrub::Progress;
 use crate::registry::edge::Edge;
 use crate::telemetry::metrics::Figure;
 
@@ -14,9 +16,19 @@ pub(super) fn figures(
     metadata: Metadata,
     blobs: BlobStore,
     peers: Peers,
+    scrub: Arc<Progress>,
     edge: Option<Edge>,
 ) -> impl Fn() -> Vec<Figure> + Send + Sync {
-    move || [of_blobs(&blobs), of_metadata(&metadata), of_peers(&peers), of_edge(edge.as_ref())].concat()
+    move || {
+        let figures = [
+            of_blobs(&blobs),
+            of_scrub(&blobs, &scrub),
+            of_metadata(&metadata),
+            of_peers(&peers),
+            of_edge(edge.as_ref()),
+        ];
+        figures.concat()
+    }
 }
 
 /// Nothing of other nodes: a graph of an absent figure is no flat line.
@@ -39,6 +51,11 @@ fn of_blobs(blobs: &BlobStore) -> Vec<Figure> {
         ),
         Figure::counter("blob_fsyncs", "Calls of fsync for blobs", disk.fsyncs.get()),
         Figure::counter("blob_damaged_copies", "Copies found missing or damaged", disk.damaged_copies.get()),
+        Figure::gauge(
+            "blob_damaged_now",
+            "Copies missing or damaged that were not made again yet",
+            blobs.damaged().len() as u64,
+        ),
         Figure::counter("uploads_started", "Upload sessions begun", disk.uploads_started.get()),
         Figure::counter("uploads_finished", "Uploads that became blobs", disk.uploads_finished.get()),
         Figure::counter("uploads_expired", "Idle upload sessions removed", disk.uploads_expired.get()),
@@ -53,6 +70,24 @@ fn of_blobs(blobs: &BlobStore) -> Vec<Figure> {
             "blob_pieces_refused",
             "Pieces from other nodes that were not of the blob",
             disk.pieces_refused.get(),
+        ),
+    ]
+}
+
+fn of_scrub(blobs: &BlobStore, scrub: &Progress) -> Vec<Figure> {
+    let place = scrub.now();
+    vec![
+        Figure::counter(
+            "scrub_checked_bytes",
+            "Bytes of stored copies checked by the scrub",
+            blobs.metrics().scrubbed_bytes.get(),
+        ),
+        Figure::gauge("scrub_running", "1 while a pass of the scrub runs", u64::from(place.is_running)),
+        Figure::gauge("scrub_found", "Damaged copies that the running or last pass found", place.found),
+        Figure::gauge(
+            "scrub_last_pass_seconds",
+            "When the last whole pass ended, Unix time; 0: never",
+            place.ended_ms.unwrap_or(0) / 1000,
         ),
     ]
 }

@@ -44,6 +44,7 @@ use crate::jobs::janitor::Janitor;
 use crate::jobs::membership::Membership;
 use crate::jobs::registration::{Registration, Verdict};
 use crate::jobs::repair::Repair;
+use crate::jobs::scrub::{Progress, Scrub};
 use crate::registry::Registry;
 use crate::registry::edge::Edge;
 use crate::telemetry::metrics::Metrics;
@@ -176,6 +177,7 @@ struct Node {
     registration: Registration,
     repair: Repair,
     edge: Option<Edge>,
+    scrub: Scrub,
     draining: Arc<AtomicBool>,
 }
 
@@ -191,7 +193,8 @@ impl Node {
         let root = Principal::Root(cluster.registry.account.clone());
         let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
         let edge = Edge::of(metadata, key.node(), config.edge)?;
-        let figures = figures(metadata.clone(), blobs.clone(), peers.clone(), edge.clone());
+        let scrub = Arc::new(Progress::default());
+        let figures = figures(metadata.clone(), blobs.clone(), peers.clone(), scrub.clone(), edge.clone());
         let metrics = Arc::new(Metrics::new(figures));
         let draining = Arc::new(AtomicBool::new(false));
         let facts =
@@ -228,6 +231,7 @@ impl Node {
             cluster_id: cluster.cluster_id,
             here: here.clone(),
             edge: edge.clone(),
+            scrub: scrub.clone(),
         });
         let router = oci::router(Arc::new(api(Some(relay)))).merge(admin::router(admin));
         Ok(Self {
@@ -237,7 +241,7 @@ impl Node {
                 .as_ref()
                 .map(|files| Certificate::load(&files.cert, &files.key))
                 .transpose()?,
-            janitor: Janitor::new(metadata.clone(), blobs.clone()),
+            janitor: Janitor::new(key.node(), metadata.clone(), blobs.clone()),
             membership: Membership::new(metadata.clone()),
             registration: Registration {
                 metadata: metadata.clone(),
@@ -246,6 +250,13 @@ impl Node {
                 incarnation: *incarnation,
                 new_disk: new_disk.clone(),
                 verdict: Verdict::default(),
+            },
+            scrub: Scrub {
+                metadata: metadata.clone(),
+                blobs: blobs.clone(),
+                progress: scrub,
+                rate: config.scrub_rate,
+                file: config.data_dir.join("scrub.json"),
             },
             repair: Repair { metadata: metadata.clone(), copies },
             edge,
@@ -270,6 +281,7 @@ impl Node {
         if let Some(edge) = self.edge {
             tasks.spawn(edge.follow(stop.clone()));
         }
+        tasks.spawn(self.scrub.run(stop.clone()));
         if let Some(certificate) = &self.certificate {
             tasks.spawn(certificate.clone().follow(stop.clone()));
         }

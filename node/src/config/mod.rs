@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) peer_listen: SocketAddr,
     /// Where other nodes reach this one; empty: at `peer_listen`.
     pub(crate) peer_addresses: Vec<HostPort>,
+    /// Bytes of stored copies that are checked in a second; 0: none unless asked.
+    pub(crate) scrub_rate: u64,
     /// The cluster to become a node of at the first start.
     pub(crate) join: Option<JoinToken>,
     /// What an edge may do without contact.

@@ -33,6 +33,8 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
     let log_format = parse(values, "log_format", "text", "text or json", mistakes);
     let join = join(values, mistakes);
     let edge = edge(values, mistakes);
+    let scrub_rate: Option<Size> =
+        parse(values, "scrub_rate", "16MiB", "bytes a second such as 16MiB, or 0,", mistakes);
     let peer_listen = peer_listen(values, listen, mistakes);
     let peer_addresses = peer_addresses(values, peer_listen, mistakes);
     let tls = tls(values, mistakes);
@@ -64,6 +66,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
         log_format: log_format?,
         peer_listen: peer_listen?,
         peer_addresses: peer_addresses?,
+        scrub_rate: scrub_rate?.0,
         join,
         edge: edge?,
     })
@@ -150,6 +153,28 @@ fn parse<T: FromStr>(
         mistakes.push(format!("{value}: {wanted} is needed"));
     }
     parsed
+}
+
+/// Bytes: a whole number, alone or of KiB, MiB, GiB or TiB.
+struct Size(u64);
+
+impl FromStr for Size {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let shift = match unit {
+            "" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            "TiB" => 40,
+            _ => return Err(()),
+        };
+        let number: u64 = number.parse().map_err(|_| ())?;
+        number.checked_mul(1 << shift).map(Self).ok_or(())
+    }
 }
 
 impl FromStr for LogFormat {

@@ -120,3 +120,13 @@ fn broken_files_are_named() {
     let mistakes = load(&["--config", "/does/not/exist"], &[]).expect_err("refused");
     assert!(mistakes[0].contains("/does/not/exist"));
 }
+
+#[test]
+fn sizes_have_units_and_nonsense_is_refused() {
+    let rate = |text: &str| load(&["--scrub-rate", text], &[]).map(|config| config.scrub_rate);
+    assert_eq!(load(&[], &[]).expect("accepted").scrub_rate, 16 << 20);
+    assert_eq!(["0", "512", "4KiB", "2GiB"].map(|text| rate(text).ok()), [0, 512, 4096, 2 << 30].map(Some));
+    for text in ["", "fast", "1MB", "-1", "1.5MiB", "99999999999TiB", "MiB"] {
+        assert_eq!(rate(text).expect_err("refused").len(), 1, "{text}");
+    }
+}

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The settings, by the name they have in the file.
-pub(super) const NAMES: [&str; 18] = [
+pub(super) const NAMES: [&str; 19] = [
     "data_dir",
     "listen",
     "public_url",
@@ -23,6 +23,7 @@ pub(super) const NAMES: [&str; 18] = [
     "stale_tags",
     "max_stale",
     "max_policy_age",
+    "scrub_rate",
     "config",
 ];
 
@@ -94,6 +95,10 @@ pub(crate) struct Flags {
     /// contact [env: SHOAL_MAX_POLICY_AGE] [default: 24h]
     #[arg(long, value_name = "TIME")]
     max_policy_age: Option<String>,
+    /// How much of the stored blobs is read again in a second to find damage, such as 16MiB; 0 for none
+    /// [env: SHOAL_SCRUB_RATE] [default: 16MiB]
+    #[arg(long, value_name = "SIZE")]
+    scrub_rate: Option<String>,
 }
 
 impl Flags {
@@ -117,6 +122,7 @@ impl Flags {
             "stale_tags" => self.stale_tags.as_ref(),
             "max_stale" => self.max_stale.as_ref(),
             "max_policy_age" => self.max_policy_age.as_ref(),
+            "scrub_rate" => self.scrub_rate.as_ref(),
             _ => None,
         }
     }

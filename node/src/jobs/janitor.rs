@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use blobs::{BlobStore, Shard, StoredFile};
 use cluster::Metadata;
+use cluster_core::record::BlobRecord;
 use cluster_core::state;
 use proto::digest::Digest;
+use proto::identity::NodeId;
 use proto::upload::UploadId;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +30,7 @@ const MAX_REMEMBERED: usize = 100_000;
 
 /// See the module.
 pub(crate) struct Janitor {
+    node: NodeId,
     metadata: Metadata,
     blobs: BlobStore,
     /// Log time at which a file without a record was first seen.
@@ -36,8 +39,8 @@ pub(crate) struct Janitor {
 
 impl Janitor {
     /// Nothing runs before [`Janitor::run`].
-    pub(crate) fn new(metadata: Metadata, blobs: BlobStore) -> Self {
-        Self { metadata, blobs, unnamed: HashMap::new() }
+    pub(crate) fn new(node: NodeId, metadata: Metadata, blobs: BlobStore) -> Self {
+        Self { node, metadata, blobs, unnamed: HashMap::new() }
     }
 
     /// Works until `stop`. Dropping it in the middle loses nothing.
@@ -90,11 +93,16 @@ impl Janitor {
         self.forget_damage().await
     }
 
-    /// Frees quarantined copies that no record names any more.
+    /// Frees quarantined copies that no record names any more, and those that others have and this node does not
+    /// owe. The last of a blob stay, for whoever wants to save what can be saved.
     async fn forget_damage(&self) -> Result<(), RegistryError> {
         for (digest, generation) in self.blobs.damaged() {
             let record = state::blob::blob(&self.metadata.local()?, &digest)?;
-            if record.is_none_or(|record| record.generation != generation) {
+            let is_wanted = |record: &BlobRecord| {
+                record.generation == generation
+                    && (record.copies.is_empty() || record.copies.contains(&self.node))
+            };
+            if !record.as_ref().is_some_and(is_wanted) {
                 self.blobs.remove(&digest, generation).await?;
             }
         }

@@ -4,3 +4,4 @@ pub(crate) mod janitor;
 pub(crate) mod membership;
 pub(crate) mod registration;
 pub(crate) mod repair;
+pub(crate) mod scrub;

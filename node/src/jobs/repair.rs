@@ -1,6 +1,6 @@
 //! Repair: every node looks through the blobs with too few copies, now and then through its own, and through all
 //! when the layout has changed, and does what the plan says that it owes: fetch, confirm, tell that a copy is
-//! gone, let one go that others have.
+//! gone, let one go that others have. A copy that is found missing or damaged is looked at at once.
 //!
 //! Safe on many nodes at once and to stop anywhere: what was not confirmed is found again.
 
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use blobs::BlobCopy;
 use cluster::Metadata;
-use cluster_core::command::{Command, ConfirmCopies};
+use cluster_core::command::{Command, ConfirmCopies, Response};
 use cluster_core::plan::placement;
 use cluster_core::plan::repair::{self, Action, Facts, Limits, Step};
 use cluster_core::record::BlobRecord;
-use cluster_core::state;
+use cluster_core::state::{self, Page};
 use futures::StreamExt as _;
 use proto::digest::Digest;
 use proto::identity::NodeId;
@@ -38,7 +38,7 @@ const AT_ONCE: usize = 4;
 const LIMITS: Limits = Limits { fetches: PAGE, bytes: u64::MAX, commands: 2 * PAGE };
 
 /// Blobs, and the last one's digest if more follow.
-type Page = (Vec<(Digest, BlobRecord)>, Option<Digest>);
+type Blobs = (Vec<(Digest, BlobRecord)>, Option<Digest>);
 
 /// Which blobs are looked through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ enum Set {
     Own,
     /// All: some may be owed here although they have enough copies.
     All,
+    /// Those whose copy here was found missing or damaged.
+    Damaged,
 }
 
 /// See the module.
@@ -61,23 +63,33 @@ impl Repair {
     /// Works until `stop`. Dropping it in the middle loses nothing.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let (mut round, mut layout) = (0_u32, None);
-        while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
-            let present = self.layout_version();
-            let set = if round.is_multiple_of(OWN_EVERY) {
-                Set::Own
-            } else if present != layout || round % ALL_EVERY == ALL_EVERY - 1 {
-                layout = present;
-                Set::All
-            } else {
-                Set::UnderCopied
-            };
-            round = round.wrapping_add(1);
-            match stop.run_until_cancelled(self.look(set)).await {
-                Some(Err(error)) => {
-                    tracing::warn!(reason = %crate::telemetry::log::chain(&error), "copies not repaired");
+        loop {
+            let sets = tokio::select! {
+                () = stop.cancelled() => return,
+                // Told to the cluster first, then made again with whatever else is missing.
+                () = self.copies.blobs.damage_found() => [Set::Damaged, Set::UnderCopied].as_slice(),
+                () = tokio::time::sleep(PERIOD) => {
+                    let present = self.layout_version();
+                    let set: &[Set] = if round.is_multiple_of(OWN_EVERY) {
+                        &[Set::Own]
+                    } else if present != layout || round % ALL_EVERY == ALL_EVERY - 1 {
+                        layout = present;
+                        &[Set::All]
+                    } else {
+                        &[Set::UnderCopied]
+                    };
+                    round = round.wrapping_add(1);
+                    set
                 }
-                Some(Ok(0)) | None => {}
-                Some(Ok(steps)) => tracing::info!(steps, "copies repaired"),
+            };
+            for set in sets {
+                match stop.run_until_cancelled(self.look(*set)).await {
+                    Some(Err(error)) => {
+                        tracing::warn!(reason = %crate::telemetry::log::chain(&error), "copies not repaired");
+                    }
+                    Some(Ok(0)) | None => {}
+                    Some(Ok(steps)) => tracing::info!(steps, "copies repaired"),
+                }
             }
         }
     }
@@ -107,7 +119,7 @@ impl Repair {
     }
 
     /// Some of the blobs of a set, and where the next page begins.
-    fn page(&self, set: Set, after: Option<&Digest>) -> Result<Page, RegistryError> {
+    fn page(&self, set: Set, after: Option<&Digest>) -> Result<Blobs, RegistryError> {
         let reader = self.metadata.local()?;
         let page = match set {
             Set::All => {
@@ -117,6 +129,15 @@ impl Repair {
             }
             Set::UnderCopied => state::copies::under_copied(&reader, after, PAGE)?,
             Set::Own => state::copies::of_node(&reader, self.copies.own_receipt().node, after, PAGE)?,
+            Set::Damaged => {
+                let marked: BTreeSet<Digest> =
+                    self.copies.blobs.damaged().into_iter().map(|(digest, _)| digest).collect();
+                let rest = marked.into_iter().filter(|digest| after.is_none_or(|after| digest > after));
+                let mut items: Vec<Digest> = rest.take(PAGE + 1).collect();
+                let more = items.len() > PAGE;
+                items.truncate(PAGE);
+                Page { items, more }
+            }
         };
         let next = page.more.then(|| page.items.last().copied()).flatten();
         let mut blobs = Vec::new();
@@ -164,11 +185,20 @@ impl Repair {
                 (vec![own], Vec::new())
             }
             Action::Confirm => (vec![own], Vec::new()),
-            Action::ReportLost => (Vec::new(), vec![own.node]),
+            Action::ReportLost => {
+                tracing::warn!(%digest, %reason, "copy reported as lost");
+                (Vec::new(), vec![own.node])
+            }
             Action::Release { to } => return self.release(digest, generation, &to).await,
         };
         let confirm = ConfirmCopies { digest, generation, added, lost, released: Vec::new() };
-        self.metadata.propose(Command::ConfirmCopies(confirm)).await.is_ok()
+        match self.metadata.propose(Command::ConfirmCopies(confirm)).await {
+            Ok(Response::CopiesConfirmed { copies }) if copies.is_empty() => {
+                tracing::error!(%digest, "no good copy of the blob is left: it answers 503 until it is pushed again");
+                true
+            }
+            done => done.is_ok(),
+        }
     }
 
     /// Lets this node's copy go when every home has its own: asked once more, since a record cannot know of a

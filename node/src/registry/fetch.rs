@@ -5,6 +5,7 @@ use std::ops::Range;
 use blobs::{BlobCopy, BlobError, Reader};
 use bytes::Bytes;
 use cluster_core::record::BlobRecord;
+use cluster_core::state;
 use peer::exchange::WideArea;
 
 use super::{Registry, RegistryError};
@@ -44,24 +45,64 @@ impl Registry {
         copy: &BlobCopy,
         record: &BlobRecord,
     ) -> Result<OpenBlob, RegistryError> {
-        let this = self.copies.own_receipt().node;
-        let is_elsewhere = record.copies.iter().any(|node| *node != this);
-        if !is_elsewhere {
-            return Ok(OpenBlob::Here(self.blobs.open_copy(copy).await?));
+        let is_owed = record.copies.contains(&self.copies.own_receipt().node);
+        let opened = match is_owed || !self.names_others(record) {
+            // That it is missing is damage, and wakes the repair.
+            true => self.blobs.open_copy(copy).await.map(Some),
+            false => self.blobs.open_cached(copy).await,
+        };
+        match opened {
+            Ok(Some(reader)) => Ok(OpenBlob::Here(reader)),
+            Ok(None) => self.open_elsewhere(copy).await.map(OpenBlob::Coming),
+            Err(error) => self.open_after(error, copy, record).await.map(OpenBlob::Coming),
         }
-        match self.blobs.open_cached(copy).await {
-            Ok(Some(reader)) => return Ok(OpenBlob::Here(reader)),
-            Ok(None) | Err(BlobError::Damaged | BlobError::Missing) => {}
-            Err(error) => return Err(error.into()),
+    }
+
+    /// The same bytes from other nodes if `error` is about this node's copy and there are others; else `error`.
+    pub(crate) async fn open_after(
+        &self,
+        error: BlobError,
+        copy: &BlobCopy,
+        record: &BlobRecord,
+    ) -> Result<Fetch, RegistryError> {
+        match error {
+            BlobError::Damaged | BlobError::Missing if self.is_elsewhere(copy, record).await => {
+                self.open_elsewhere(copy).await
+            }
+            error => Err(error.into()),
         }
+    }
+
+    async fn open_elsewhere(&self, copy: &BlobCopy) -> Result<Fetch, RegistryError> {
         let incoming = self.blobs.receive(*copy).await?;
-        Ok(OpenBlob::Coming(self.copies.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming))))
+        Ok(self.copies.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming)))
+    }
+
+    fn names_others(&self, record: &BlobRecord) -> bool {
+        let this = self.copies.own_receipt().node;
+        record.copies.iter().any(|node| *node != this)
+    }
+
+    /// Whether another node has the blob: as `record` says, or the newest one, since a push may have healed it.
+    async fn is_elsewhere(&self, copy: &BlobCopy, record: &BlobRecord) -> bool {
+        if self.names_others(record) {
+            return true;
+        }
+        let newest = self.metadata.read().await.ok();
+        let newest = newest.and_then(|reader| state::blob::blob(&reader, &copy.digest).ok()?);
+        newest.is_some_and(|newest| newest.generation == copy.generation && self.names_others(&newest))
+    }
+
+    /// Returns when it is known that no node has the blob; for who waits for its first bytes.
+    pub(crate) async fn until_nowhere(&self, copy: &BlobCopy) -> RegistryError {
+        self.copies.until_nowhere(copy).await;
+        BlobError::Missing.into()
     }
 
     /// Whether the blob can be read: for a pusher, who would push it again if not.
     pub(crate) async fn has_bytes(&self, copy: &BlobCopy, record: &BlobRecord) -> bool {
-        let this = self.copies.own_receipt().node;
-        let is_elsewhere = record.copies.iter().any(|node| *node != this);
-        is_elsewhere || self.blobs.open_copy(copy).await.is_ok()
+        self.names_others(record)
+            || self.blobs.open_copy(copy).await.is_ok()
+            || self.is_elsewhere(copy, record).await
     }
 }

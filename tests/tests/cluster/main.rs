@@ -4,6 +4,7 @@
 
 mod anywhere;
 mod backup;
+mod damage;
 mod edge;
 mod failure;
 mod identity;

@@ -238,6 +238,26 @@ pub fn under_copied<V: View>(view: &V, after: Option<&Digest>, limit: usize) -> 
     digests(view, key::UNDER_COPIED, after, limit)
 }
 
+/// The next blobs after `after` that are linked and of which no copy is left anywhere, as far as was told, in the
+/// order of their bytes. Reads all that have fewer copies than wanted.
+///
+/// # Errors
+/// The state could not be read.
+pub fn without_copy<V: View>(
+    view: &V,
+    after: Option<&Digest>,
+    limit: usize,
+) -> StateResult<Page<(Digest, BlobRecord)>, V> {
+    let after = after.map(Digest::to_bytes);
+    page(view, key::UNDER_COPIED, after.as_deref(), limit, |rest, _| {
+        let digest = digest(key::UNDER_COPIED, rest)?;
+        let record = blob::blob(view, &digest)?;
+        Ok(record
+            .filter(|record| record.copies.is_empty() && record.links > 0)
+            .map(|record| (digest, record)))
+    })
+}
+
 /// The next blobs after `after` whose record names a copy on this node.
 ///
 /// # Errors

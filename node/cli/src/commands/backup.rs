@@ -100,6 +100,16 @@ struct Copied {
     kept: u64,
 }
 
+impl BackupError {
+    /// See [`crate::EXIT_CODES`].
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Client(error) => error.exit_code(),
+            _ => 1,
+        }
+    }
+}
+
 pub(crate) fn run(command: Command) -> Result<String, BackupError> {
     match command {
         Command::Save { file, blobs, options } => save(&file, blobs.as_deref(), &options),

@@ -1,8 +1,10 @@
 //! The commands, a file per noun.
 
-pub(crate) mod layout;
 pub(crate) mod backup;
+pub(crate) mod blob;
+pub(crate) mod layout;
 pub(crate) mod node;
 pub(crate) mod replace;
+pub(crate) mod scrub;
 pub(crate) mod status;
 pub(crate) mod token;

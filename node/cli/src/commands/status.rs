@@ -26,6 +26,10 @@ fn table(status: &Status) -> String {
         missing => format!("{missing} blobs have fewer than {}{counting}", status.copies_wanted),
     };
     let contact = status.contact_age_seconds.map(|age| ("last contact", format!("{age} s ago: an edge")));
+    let damaged = match status.blobs_damaged {
+        0 => "none".to_owned(),
+        damaged => format!("{damaged} cannot be read: see `shoal blob damaged`"),
+    };
     let rows = [
         ("cluster", status.cluster_id.clone()),
         ("answered by", status.node.clone()),
@@ -37,6 +41,7 @@ fn table(status: &Status) -> String {
         ("zones", status.zones.to_string()),
         ("copies", format!("{} at push, {} in the end", status.copies_at_push, status.copies_wanted)),
         ("copies missing", missing),
+        ("blobs damaged", damaged),
     ];
     let nodes = columns(&TITLES, status.nodes.iter().map(row));
     format!("{}\n{nodes}", pairs(rows.into_iter().chain(contact)))

@@ -2,10 +2,12 @@
 //! documents of `proto::admin`. A file per noun; each request is authenticated and decided on here.
 
 mod backup;
+mod blobs;
 mod health;
 mod layout;
 mod nodes;
 mod problem;
+mod scrub;
 mod status;
 mod tokens;
 mod view;
@@ -13,18 +15,19 @@ mod view;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use ::blobs::BlobStore;
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::{delete, get, post};
-use blobs::BlobStore;
 use cluster::Metadata;
 use cluster_core::access::{Action, Facts, Resource};
 use peer::PeerAddress;
 
 use crate::auth::{AuthError, Authenticator, Verdict};
 use crate::http::server::Connection;
-use crate::registry::edge::Edge;
+use crate::jobs::scrub::Progress;
 use crate::registry::Registry;
+use crate::registry::edge::Edge;
 use crate::telemetry::metrics::Metrics;
 use problem::Refusal;
 
@@ -53,6 +56,8 @@ pub(crate) struct Admin {
     pub(crate) here: PeerAddress,
     /// Set on an edge.
     pub(crate) edge: Option<Edge>,
+    /// Asked about, and for a pass.
+    pub(crate) scrub: Arc<Progress>,
 }
 
 /// `/healthz` and `/readyz` say that something is wrong and not what, so anybody may ask; the rest is for
@@ -69,6 +74,8 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/layout/plan", post(layout::plan))
         .route("/api/v1/backup", get(backup::save))
         .route("/api/v1/backup/blobs/{digest}", get(backup::blob))
+        .route("/api/v1/blobs/damaged", get(blobs::damaged))
+        .route("/api/v1/scrub", get(scrub::show).post(scrub::start))
         .route("/api/v1/nodes", get(nodes::list))
         .route("/api/v1/nodes/{id}", get(nodes::show).delete(nodes::remove))
         .route("/api/v1/nodes/{id}/drain", post(nodes::drain))

@@ -29,6 +29,7 @@ pub(super) async fn show(
     let (status, reader) = (&view.status, &view.reader);
     let layout = state::node::layout(reader)?.unwrap_or_default();
     let nodes = state::node::nodes(reader)?;
+    let damaged = state::copies::without_copy(reader, None, super::blobs::MOST)?;
     let voters = status.voters.len() as u64;
     let well: Vec<_> = nodes
         .iter()
@@ -56,5 +57,6 @@ pub(super) async fn show(
         zone_spare,
         contact_age_seconds: admin.edge.as_ref().map(|edge| edge.age().as_secs()),
         nodes: nodes.iter().map(|(node, record)| view.health(*node, record)).collect(),
+        blobs_damaged: damaged.items.len() as u64,
     }))
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use blobs::{BlobCopy, WINDOW};
+use blobs::BlobCopy;
 use bytes::Bytes;
 use cluster_core::access::Action;
 use cluster_core::record::BlobRecord;
@@ -15,7 +15,7 @@ use super::error::{Code, OciError};
 use super::serving::{self, Segment};
 use super::{Exchange, conditions, reply};
 use crate::auth::Verdict;
-use crate::registry::{BlobDeletion, OpenBlob};
+use crate::registry::BlobDeletion;
 use crate::telemetry::metrics::OperationLabels;
 
 const OCTETS: &str = "application/octet-stream";
@@ -127,21 +127,11 @@ async fn open(
     record: &BlobRecord,
     segments: Vec<Segment>,
 ) -> Result<Body, OciError> {
-    let reader = match exchange.api.registry.open_blob(copy, record).await? {
-        OpenBlob::Here(reader) => reader,
-        OpenBlob::Coming(fetch) => return Ok(serving::coming(&fetch, segments).await?),
-    };
-    let first = segments.iter().find_map(|segment| match segment {
-        Segment::Blob(range) => Some(range.start),
-        Segment::Text(_) => None,
-    });
-    if let Some(start) = first {
-        let window = start..(start / WINDOW + 1).saturating_mul(WINDOW).min(copy.size);
-        if !reader.is_fresh(window.clone()) {
-            reader.ensure_verified(window).await?;
-        }
-    }
-    Ok(serving::body(reader, segments, exchange.connection.frames.clone()))
+    let registry = exchange.api.registry.clone();
+    let opened = registry.open_blob(copy, record).await?;
+    let frames = exchange.connection.frames.clone();
+    let sending = serving::Sending { registry, copy: *copy, record: record.clone(), frames };
+    Ok(serving::body(sending, opened, segments).await?)
 }
 
 fn whole(size: u64) -> Vec<Segment> {

@@ -1,14 +1,15 @@
-//! A blob's bytes as a response body: checked windows, by sendfile where the connection can.
+//! A blob's bytes as a response body: checked windows, by sendfile where the connection can, or
+//! what comes from other nodes.
 
 use axum::body::Body;
-use blobs::{BlobError, Reader, WINDOW};
+use blobs::{BlobCopy, BlobError, Reader, WINDOW};
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
+use cluster_core::record::BlobRecord;
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use proto::range::ByteRange;
 
-use crate::adapters::exchange::Fetch;
 use crate::http::file_frames::FileFrames;
-use crate::registry::{OpenBlob, RegistryError};
+use crate::registry::{OpenBlob, Registry, RegistryError};
 
 /// Most bytes of one frame that is copied: HTTP/2 keeps one for each stream that its reader stalls.
 const COPIED: usize = 64 << 10;
@@ -32,44 +33,91 @@ impl Segment {
     }
 }
 
-/// Sends `segments` in order. Every window of the blob is checked before its bytes go out; a window that
-/// fails the check ends the body early, and with it the connection (P11). Holds at most [`COPIED`] bytes
-/// between frames, and none where `frames` are given.
-pub(super) fn body(reader: Reader, segments: Vec<Segment>, frames: Option<FileFrames>) -> Body {
-    let start = (reader, frames, segments.into_iter(), None);
-    Body::from_stream(stream::unfold(start, |(reader, frames, mut segments, mut current)| async move {
-        let range: ByteRange = match current.take() {
-            Some(range) => range,
-            None => match segments.next()? {
-                Segment::Text(text) => return Some((Ok(text), (reader, frames, segments, None))),
-                Segment::Blob(range) => range,
-            },
-        };
-        match next_bytes(&reader, frames.as_ref(), range).await {
-            Ok(bytes) => {
-                let start = range.start + bytes.len() as u64;
-                let rest = (start < range.end).then_some(ByteRange { start, ..range });
-                Some((Ok(bytes), (reader, frames, segments, rest)))
-            }
-            Err(error) => {
-                tracing::error!(reason = %crate::telemetry::log::chain(&error), "blob not sent to its end");
-                Some((Err(error), (reader, frames, Vec::new().into_iter(), None)))
-            }
-        }
-    }))
+/// A blob that is being sent.
+pub(super) struct Sending {
+    pub(super) registry: Registry,
+    pub(super) copy: BlobCopy,
+    pub(super) record: BlobRecord,
+    pub(super) frames: Option<FileFrames>,
 }
 
-/// Sends `segments` of a blob that is being fetched, in order, as its bytes come; each was checked. Returns
-/// once the first ones are there. A fetch that fails later ends the body early, and with it the connection.
-pub(super) async fn coming(fetch: &Fetch, segments: Vec<Segment>) -> Result<Body, RegistryError> {
-    let fetch = fetch.clone();
-    let parts = stream::iter(segments).flat_map(move |segment| match segment {
-        Segment::Text(text) => stream::iter([Ok(text)]).left_stream(),
-        Segment::Blob(range) => OpenBlob::coming(&fetch, range.start..range.end).right_stream(),
-    });
-    let mut parts = Box::pin(parts);
-    let first = parts.next().await.transpose()?;
-    Ok(Body::from_stream(stream::iter(first.map(Ok)).chain(parts)))
+/// Sends `segments` in order, and returns once the first bytes of the blob are there and checked. Every window is
+/// checked before its bytes go out; when this node's copy fails, the rest comes from other nodes, and where
+/// there are none the body ends early, and with it the connection (P11). Holds at most [`COPIED`] bytes
+/// between frames of this node's copy, and none where there are `frames`; a leaf of one that comes.
+pub(super) async fn body(
+    sending: Sending,
+    opened: OpenBlob,
+    segments: Vec<Segment>,
+) -> Result<Body, RegistryError> {
+    let texts = segments.iter().take_while(|segment| matches!(segment, Segment::Text(_))).count();
+    let (registry, copy) = (sending.registry.clone(), sending.copy);
+    let parts = Parts { sending, opened, segments: segments.into_iter(), rest: None, arriving: None };
+    let mut parts = Box::pin(stream::unfold(Some(parts), |parts| async move {
+        let mut parts = parts?;
+        match parts.next().await {
+            Ok(bytes) => bytes.map(|bytes| (Ok(bytes), Some(parts))),
+            Err(error) => {
+                tracing::error!(reason = %crate::telemetry::log::chain(&error), "blob not sent to its end");
+                Some((Err(error), None))
+            }
+        }
+    }));
+    let first = parts.by_ref().take(texts + 1).try_collect::<Vec<Bytes>>();
+    let first = tokio::select! {
+        // What is there comes first: a copy here that nobody knows of is served.
+        biased;
+        first = first => first?,
+        error = registry.until_nowhere(&copy) => return Err(error),
+    };
+    Ok(Body::from_stream(stream::iter(first.into_iter().map(Ok)).chain(parts)))
+}
+
+/// What of a body was not sent yet.
+struct Parts {
+    sending: Sending,
+    opened: OpenBlob,
+    segments: std::vec::IntoIter<Segment>,
+    /// Of the current segment, from this node's copy.
+    rest: Option<ByteRange>,
+    /// The current segment, from other nodes.
+    arriving: Option<BoxStream<'static, Result<Bytes, RegistryError>>>,
+}
+
+impl Parts {
+    /// The next bytes; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        loop {
+            if let Some(arriving) = &mut self.arriving {
+                match arriving.next().await.transpose()? {
+                    Some(bytes) => return Ok(Some(bytes)),
+                    None => self.arriving = None,
+                }
+            }
+            let range = match self.rest.take().map(Segment::Blob).or_else(|| self.segments.next()) {
+                None => return Ok(None),
+                Some(Segment::Text(text)) => return Ok(Some(text)),
+                Some(Segment::Blob(range)) => range,
+            };
+            let Sending { registry, copy, record, frames } = &self.sending;
+            match &self.opened {
+                OpenBlob::Coming(fetch) => {
+                    self.arriving = Some(OpenBlob::coming(fetch, range.start..range.end).boxed());
+                }
+                OpenBlob::Here(reader) => match next_bytes(reader, frames.as_ref(), range).await {
+                    Ok(bytes) => {
+                        let start = range.start + bytes.len() as u64;
+                        self.rest = (start < range.end).then_some(ByteRange { start, ..range });
+                        return Ok(Some(bytes));
+                    }
+                    Err(error) => {
+                        self.opened = OpenBlob::Coming(registry.open_after(error, copy, record).await?);
+                        self.rest = Some(range);
+                    }
+                },
+            }
+        }
+    }
 }
 
 /// The first bytes of `range`, up to the end of their window; never none.
