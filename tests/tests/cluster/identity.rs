@@ -35,9 +35,9 @@ fn all_copies(cluster: &mut Cluster) {
 
 /// Files of blobs, without their piece lists.
 fn copies_in(data: &Path) -> usize {
-    let listed =
-        Command::new("find").arg(data.join("blobs/blobs")).args(["-type", "f", "!", "-name", "*.pieces"]);
-    let listed = { listed }.output().expect("find runs");
+    let mut find = Command::new("find");
+    find.arg(data.join("blobs/blobs")).args(["-type", "f", "!", "-name", "*.pieces"]);
+    let listed = find.output().expect("find runs");
     String::from_utf8_lossy(&listed.stdout).lines().count()
 }
 
