@@ -54,17 +54,17 @@ impl Copies {
         Receipt { node: self.directory.this_node(), incarnation: self.incarnation }
     }
 
-    /// Receipts for `copy`, which is staged here: this node's own and those of `wanted - 1` others, in zones
-    /// of their own as far as there are such. Fewer when no more can be had in time. Dropping it is safe; the
-    /// others may still make their copies.
+    /// `wanted` receipts for `copy`, which is staged here: this node's own, unless it keeps no copies (an edge, or
+    /// a node that is drained), and those of others, in zones of their own as far as there are such. Fewer when no
+    /// more can be had in time. Dropping it is safe; the others may still make their copies.
     pub(crate) async fn gather(
         &self,
         copy: &BlobCopy,
         wanted: usize,
         staging_deadline_ms: u64,
     ) -> Vec<Receipt> {
-        let mut receipts = vec![self.own_receipt()];
         let (own_zone, mut waiting) = self.candidates(&copy.digest);
+        let mut receipts: Vec<Receipt> = own_zone.iter().map(|_| self.own_receipt()).collect();
         let mut zones: Vec<Zone> = own_zone.into_iter().collect();
         let mut asked = FuturesUnordered::new();
         let limit = Instant::now() + patience(copy.size);
@@ -95,19 +95,19 @@ impl Copies {
         self.ask(node, copy, u64::MAX).await.is_some()
     }
 
-    /// This node's zone, and the other nodes that may keep the blob, its homes first.
+    /// This node's zone if it may keep the blob, and the other nodes that may, its homes first.
     fn candidates(&self, digest: &Digest) -> (Option<Zone>, Vec<(NodeId, Zone)>) {
         let read = || {
             let reader = self.metadata.local().ok()?;
             let own = state::node::node(&reader, self.directory.this_node()).ok()??;
-            Some((own.zone, state::node::homes(&reader).ok()?))
+            Some((own.keeps_copies().then_some(own.zone), state::node::homes(&reader).ok()?))
         };
         let Some((own_zone, homes)) = read() else { return (None, Vec::new()) };
         let order = placement::homes(digest, &placement::candidates(&homes), homes.len());
         let others = order.into_iter().filter(|node| *node != self.directory.this_node());
         let zone =
             |node: NodeId| homes.iter().find(|(home, _)| *home == node).map(|(_, home)| home.zone.clone());
-        (Some(own_zone), others.filter_map(|node| Some((node, zone(node)?))).collect())
+        (own_zone, others.filter_map(|node| Some((node, zone(node)?))).collect())
     }
 
     async fn ask(&self, node: NodeId, copy: &BlobCopy, staging_deadline_ms: u64) -> Option<Receipt> {
