@@ -48,6 +48,29 @@ impl Cluster {
         &self.nodes[self.nodes.len() - 1]
     }
 
+    /// Starts one more node, as an edge: without a vote, and home of nothing.
+    ///
+    /// # Panics
+    /// When it does not join.
+    pub fn join_edge(&mut self) -> &Server {
+        let token = self.token(&["--edge"]);
+        let node = Server::start(options(self.nodes.len(), Some(&token)));
+        self.nodes.push(node);
+        &self.nodes[self.nodes.len() - 1]
+    }
+
+    /// Starts one more node in another region.
+    ///
+    /// # Panics
+    /// When it does not join.
+    pub fn join_in(&mut self, region: &str) -> &Server {
+        let token = self.token(&[]);
+        let mut options = options(self.nodes.len(), Some(&token));
+        options.arguments.extend(["--region".to_owned(), region.to_owned()]);
+        self.nodes.push(Server::start(options));
+        &self.nodes[self.nodes.len() - 1]
+    }
+
     /// A join token, as `shoal token create` prints it.
     pub fn token(&mut self, arguments: &[&str]) -> String {
         let answer = self.operate(&[&["token", "create"], arguments].concat());
@@ -130,7 +153,7 @@ fn options(place: usize, token: Option<&str>) -> ServerOptions {
 }
 
 /// A port that nobody has just now, for TCP and UDP: a node that starts again must be found where it was.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let free = || {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
         let port = tcp.local_addr().ok()?.port();

@@ -5,6 +5,7 @@
 mod anywhere;
 mod failure;
 mod membership;
+mod under_load;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
