@@ -181,6 +181,32 @@ async fn voters_come_and_go_under_delay_and_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn when_the_group_has_settled_every_node_shows_what_was_acknowledged() {
+    let cluster = Cluster::of(3).await;
+    // So that followers learn late what is committed.
+    cluster.net.delay(Duration::from_millis(30));
+    let mut were_behind = 0;
+    for round in 0..10 {
+        let (command, digest) = blob(&format!("team/s{round}"), format!("layer {round}").as_bytes());
+        cluster.leader().propose(command).await.unwrap();
+        let shows = |id: &u64| {
+            let local = cluster.nodes[id].local().unwrap();
+            cluster_core::state::blob::blob(&local, &digest).unwrap().is_some()
+        };
+        were_behind += usize::from(!cluster.followers().iter().all(shows));
+        assert_eq!(cluster.leader().settle().await, []);
+        assert!(cluster.nodes.keys().all(shows), "round {round}");
+    }
+    assert!(were_behind > 0, "nobody was ever behind, so nothing was tested");
+    // Who is cut off is named, and waited for no longer than a moment.
+    cluster.net.heal();
+    let cut_off = cluster.followers()[0];
+    cluster.net.isolate(cut_off, &[1, 2, 3]);
+    let unsettled = cluster.leader().settle().await;
+    assert_eq!(unsettled.iter().map(|member| member.node).collect::<Vec<_>>(), [node(cut_off)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_make_no_sense_get_an_answer_and_change_nothing() {
     let cluster = Cluster::of(3).await;
     let term = cluster.leader().status().term;

@@ -108,6 +108,18 @@ impl Cluster {
         Server::start(options)
     }
 
+    /// Starts one more node in another region.
+    ///
+    /// # Panics
+    /// When it does not join.
+    pub fn join_in(&mut self, region: &str) -> &Server {
+        let token = self.token(&[]);
+        let mut options = options(self.nodes.len(), Some(&token));
+        options.arguments.extend(["--region".to_owned(), region.to_owned()]);
+        self.nodes.push(Server::start(options));
+        &self.nodes[self.nodes.len() - 1]
+    }
+
     /// A join token, as `shoal token create` prints it.
     pub fn token(&mut self, arguments: &[&str]) -> String {
         let answer = self.operate(&[&["token", "create"], arguments].concat());
@@ -195,7 +207,7 @@ fn options_at(address: Ipv4Addr, place: usize, token: Option<&str>) -> ServerOpt
 
 /// A port that nobody has just now, for TCP and UDP, and that no outgoing connection takes while its node is down:
 /// below the kernel's range for those. A node that starts again must be found where it was.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let free = || {
         let port = 20_000 + (random() % 12_000) as u16;
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;

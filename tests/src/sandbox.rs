@@ -42,6 +42,17 @@ impl Sandbox {
         Self::with_password(server, server.password())
     }
 
+    /// For clients of `server` that reach it at another address: through a proxy.
+    ///
+    /// # Panics
+    /// As [`Sandbox::new`].
+    pub fn through(server: &Server, host: &str) -> Self {
+        match Self::create(host, server.user(), server.password()) {
+            Ok(sandbox) => sandbox,
+            Err(error) => panic!("no folder for clients: {error:#}"),
+        }
+    }
+
     /// For clients that know another password.
     ///
     /// # Panics

@@ -18,6 +18,7 @@ pub(super) async fn answer(inner: &Inner, request: &[u8]) -> Vec<u8> {
         Ok(RequestKind::Propose(request)) => propose(inner, &request).await,
         Ok(RequestKind::ReadIndex(_)) => read_index(inner).await,
         Ok(RequestKind::Status(_)) => Ok(tell_status(inner)),
+        Ok(RequestKind::CatchUp(_)) => catch_up(inner).await,
         Err(reason) => Err(reason),
     };
     let refused = |reason: &str| ReplyKind::Refused(wire::Refused { reason: reason.to_owned() });
@@ -65,6 +66,11 @@ async fn read_index(inner: &Inner) -> Result<ReplyKind, &'static str> {
         Err(ReadError::Unavailable(_)) => Err("there is no quorum"),
         Err(ReadError::StorageFailed(_)) => Err("the storage of this node failed"),
     }
+}
+
+async fn catch_up(inner: &Inner) -> Result<ReplyKind, &'static str> {
+    let confirmed = inner.reads.confirm().await;
+    confirmed.map(|_| ReplyKind::CaughtUp(wire::CaughtUp {})).map_err(|_| "this node is behind")
 }
 
 fn tell_status(inner: &Inner) -> ReplyKind {

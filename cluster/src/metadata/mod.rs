@@ -2,7 +2,7 @@
 //!
 //! Owns the start and the end of the Raft node and the tasks beside it: `propose` groups commands, `commit`
 //! brings a group into the log or to the leader, `read` lets many readers share one confirmation that this
-//! node's state is current, `answer` serves other nodes, `membership` changes the group.
+//! node's state is current, `settle` waits for that of all nodes, `answer` serves other nodes, `membership` changes the group.
 
 mod answer;
 mod call;
@@ -12,6 +12,7 @@ mod membership;
 mod open;
 mod propose;
 mod read;
+mod settle;
 mod space;
 mod status;
 
@@ -150,6 +151,12 @@ impl Metadata {
     /// [`ReadError::StorageFailed`].
     pub fn local(&self) -> Result<StateReader, ReadError> {
         self.inner.state.reader().map_err(|error| ReadError::StorageFailed(Arc::new(error)))
+    }
+
+    /// Returns when every node has applied what was acknowledged before the call, and which ones have not within a
+    /// second: they cannot be reached, or are cut off from the leader. Cancel safe.
+    pub async fn settle(&self) -> Vec<Member> {
+        settle::settle(&self.inner).await
     }
 
     /// Log time of the state that this node has applied, milliseconds since 1970; 0 before the first entry.

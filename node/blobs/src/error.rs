@@ -29,7 +29,7 @@ pub enum BlobError {
         /// Bytes the session holds, as before the refused body.
         offset: u64,
     },
-    /// The principal has too many open sessions: finish or cancel some.
+    /// The principal, or the nodes that send ahead, have too many open sessions: finish or cancel some.
     #[error("there are already {limit} open uploads of this principal")]
     TooManyUploads {
         /// Sessions that one principal may have open.

@@ -27,7 +27,7 @@ mod volume;
 pub use copy::{BlobCopy, StoredFile};
 pub use error::BlobError;
 pub use freshness::WINDOW;
-pub use incoming::{Incoming, Stored};
+pub use incoming::{HeadStart, Incoming, Stored};
 pub use metrics::{Counter, Metrics};
 pub use path::Shard;
 pub use pieces::{LEAF, leaf_count};

@@ -9,6 +9,8 @@ pub struct Metrics {
     pub written_bytes: Counter,
     /// Bytes of leaves from other nodes written to files.
     pub received_bytes: Counter,
+    /// Bytes of incoming copies that had come before their piece list, and that it proved.
+    pub ahead_bytes: Counter,
     /// Incoming copies that were finished.
     pub copies_received: Counter,
     /// Leaves and piece lists from other nodes that were refused.

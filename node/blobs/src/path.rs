@@ -7,13 +7,14 @@
 //! <root>/uploads/<upload>.leaves                 piece list so far; only past one leaf
 //! <root>/uploads/<algorithm>-<hex>.<generation>.incoming          leaves of a copy from another node, with holes
 //! <root>/uploads/<algorithm>-<hex>.<generation>.incoming.pieces   its proven piece list; only past one leaf
+//! <root>/uploads/<upload>.ahead                  bytes of another node's upload, unproven, perhaps with holes
 //! <root>/blobs/<algorithm>/<xx>/<hex>.<generation>          one copy; xx = first two hex digits, the shard
 //! <root>/blobs/<algorithm>/<xx>/<hex>.<generation>.pieces   its piece list, 32 bytes a leaf; only past one leaf
 //! <root>/quarantine/<algorithm>-<hex>.<generation>          a copy that failed its check; marks it as damaged
 //! ```
 //!
-//! A generation is the text of the upload id that the copy came from. `.data` and `.leaves` without a `.session` are
-//! leftovers of a crash; an `.incoming` file can go on after one, since each of its leaves can be checked again. A copy that no record names is staged: only the caller knows, so only the caller removes it.
+//! A generation is the text of the upload id that the copy came from. `.data` and `.leaves` without a `.session`, and
+//! every `.ahead`, are leftovers of a crash; an `.incoming` file can go on after one, since each of its leaves can be checked again. A copy that no record names is staged: only the caller knows, so only the caller removes it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ const DATA: &str = ".data";
 const LEAVES: &str = ".leaves";
 const PIECES: &str = ".pieces";
 const INCOMING: &str = ".incoming";
+const AHEAD: &str = ".ahead";
 
 /// One folder of copies: an algorithm and the first byte of the hash. Listing goes by shards to bound memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,6 +86,12 @@ pub(crate) struct IncomingPaths {
     pub(crate) list: PathBuf,
 }
 
+impl IncomingPaths {
+    pub(crate) fn both(&self) -> [&PathBuf; 2] {
+        [&self.data, &self.list]
+    }
+}
+
 impl Layout {
     pub(crate) fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
@@ -134,6 +142,10 @@ impl Layout {
         self.quarantine().join(flat_name(digest, generation))
     }
 
+    pub(crate) fn ahead(&self, upload: UploadId) -> PathBuf {
+        self.uploads().join(format!("{upload}{AHEAD}"))
+    }
+
     pub(crate) fn incoming(&self, digest: &Digest, generation: UploadId) -> IncomingPaths {
         let file = |suffix: &str| self.uploads().join(flat_name(digest, generation) + suffix);
         IncomingPaths { data: file(INCOMING), list: file(&format!("{INCOMING}{PIECES}")) }
@@ -174,6 +186,11 @@ pub(crate) fn parse_incoming(name: &OsStr) -> Option<(Digest, UploadId)> {
     parse_flat(name.strip_suffix(PIECES).unwrap_or(name).strip_suffix(INCOMING)?)
 }
 
+/// The upload of another node that a file name in `uploads` holds bytes of.
+pub(crate) fn parse_ahead(name: &OsStr) -> Option<UploadId> {
+    name.to_str()?.strip_suffix(AHEAD)?.parse().ok()
+}
+
 fn parse_flat(name: &str) -> Option<(Digest, UploadId)> {
     let (algorithm, rest) = name.split_once('-')?;
     let (hex, generation) = rest.split_once('.')?;
@@ -211,6 +228,8 @@ mod tests {
             prop_assert_eq!(parse_incoming(name(&incoming.list)), Some((digest, id)));
             prop_assert_eq!(parse_incoming(name(&layout.quarantined(&digest, id))), None);
             prop_assert_eq!(parse_upload_part(name(&incoming.data)), None);
+            prop_assert_eq!(parse_ahead(name(&layout.ahead(id))), Some(id));
+            prop_assert_eq!(parse_upload_part(name(&layout.ahead(id))), None);
             prop_assert_eq!(parse_session(name(&layout.session(id).session)), Some(id));
             prop_assert_eq!(parse_session(name(&layout.session(id).data)), None);
             prop_assert_eq!(parse_upload_part(name(&layout.session(id).data)), Some(id));

@@ -16,7 +16,7 @@ use crate::copy::{BlobCopy, StoredFile};
 use crate::damage::Damage;
 use crate::error::BlobError;
 use crate::freshness::Copies;
-use crate::incoming::{self, Incoming, Transfers};
+use crate::incoming::{self, HeadStart, HeadStarts, Incoming, Transfers};
 use crate::metrics::Metrics;
 use crate::path::{Layout, Shard};
 use crate::reader::Reader;
@@ -56,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) uploads: Uploads,
     pub(crate) incoming: Transfers,
+    pub(crate) ahead: HeadStarts,
     pub(crate) damage: Damage,
     pub(crate) copies: Copies,
     pub(crate) tasks: TaskTracker,
@@ -81,6 +82,7 @@ impl BlobStore {
                 volume,
                 uploads,
                 incoming: Transfers::default(),
+                ahead: HeadStarts::default(),
                 damage: Damage::restore(quarantined),
                 copies: Copies::new(),
                 tasks: TaskTracker::new(),
@@ -147,6 +149,15 @@ impl BlobStore {
     /// same generation is being received with another size or root. Dropping the future is safe.
     pub async fn receive(&self, copy: BlobCopy) -> Result<Incoming, BlobError> {
         incoming::receive(&self.inner, copy).await
+    }
+
+    /// Takes bytes of an upload of another node, whose digest nobody knows yet; [`BlobStore::receive`] of the copy
+    /// that it ends in goes on from there. Removed when nobody uses it for 10 minutes, or at the next start.
+    ///
+    /// # Errors
+    /// [`BlobError::TooManyUploads`] while 64 others are written; [`BlobError::VolumeFailed`], [`BlobError::Io`].
+    pub async fn head_start(&self, upload: UploadId) -> Result<HeadStart, BlobError> {
+        incoming::begin_ahead(&self.inner, upload).await
     }
 
     /// The copy that is being received now, if somebody does: its leaves can be served already.

@@ -53,6 +53,8 @@ pub enum Protocol {
     Blob,
     /// Requests about an upload for the node that owns it.
     Upload,
+    /// Bytes of an upload for the node that will be asked for a copy.
+    Ahead,
 }
 
 const KIB: usize = 1024;
@@ -60,7 +62,8 @@ const MIB: usize = 1024 * KIB;
 
 impl Protocol {
     /// All, each at the place that `index` says.
-    pub const ALL: [Self; 6] = [Self::Raft, Self::Metadata, Self::Join, Self::Copy, Self::Blob, Self::Upload];
+    pub const ALL: [Self; 7] =
+        [Self::Raft, Self::Metadata, Self::Join, Self::Copy, Self::Blob, Self::Upload, Self::Ahead];
 
     /// The name that streams are negotiated by.
     pub fn name(self) -> &'static str {
@@ -71,6 +74,7 @@ impl Protocol {
             Self::Copy => "/shoal/copy/1",
             Self::Blob => "/shoal/blob/1",
             Self::Upload => "/shoal/upload/1",
+            Self::Ahead => "/shoal/ahead/1",
         }
     }
 
@@ -78,7 +82,7 @@ impl Protocol {
     pub fn link(self) -> Link {
         match self {
             Self::Raft | Self::Metadata | Self::Join | Self::Copy => Link::Control,
-            Self::Blob | Self::Upload => Link::Bulk,
+            Self::Blob | Self::Upload | Self::Ahead => Link::Bulk,
         }
     }
 
@@ -86,8 +90,10 @@ impl Protocol {
     pub fn frame_limit(self) -> usize {
         match self {
             Self::Raft | Self::Metadata => 16 * MIB,
-            Self::Join | Self::Copy => 16 * KIB,
-            Self::Blob | Self::Upload => 64 * KIB,
+            Self::Join => 16 * KIB,
+            // With the piece list of blobs up to 8 GiB.
+            Self::Copy => MIB + 16 * KIB,
+            Self::Blob | Self::Upload | Self::Ahead => 64 * KIB,
         }
     }
 
@@ -108,7 +114,7 @@ impl Protocol {
             Self::Join => 4,
             Self::Copy => 64,
             Self::Blob => 64,
-            Self::Upload => 32,
+            Self::Upload | Self::Ahead => 32,
         }
     }
 
@@ -119,7 +125,7 @@ impl Protocol {
             // Fetches and syncs a blob of any size.
             Self::Copy => Duration::from_secs(60 * 60),
             // Bytes flow as long as they make progress.
-            Self::Blob | Self::Upload => Duration::MAX,
+            Self::Blob | Self::Upload | Self::Ahead => Duration::MAX,
         }
     }
 
@@ -179,7 +185,7 @@ mod tests {
     fn a_set_gives_back_what_was_put_in() {
         let control: Vec<_> = Protocols::all_of(Link::Control).collect();
         assert_eq!(control, [Protocol::Raft, Protocol::Metadata, Protocol::Join, Protocol::Copy]);
-        assert_eq!(Protocols::all_of(Link::Bulk).count(), 2);
+        assert_eq!(Protocols::all_of(Link::Bulk).count(), 3);
         assert_eq!(Protocols::default().next(), None);
         for protocol in Protocol::ALL {
             assert_eq!(Protocols::one(protocol).collect::<Vec<_>>(), [protocol]);

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use blobs::{BlobCopy, BlobError, BlobStore};
+use bytes::Bytes;
 use cluster::Metadata;
 use cluster_core::command::Receipt;
 use cluster_core::plan::placement;
@@ -29,6 +30,8 @@ use super::members::Directory;
 const VERSION: u32 = 1;
 /// For a copy of nothing; a blob gets more time by its size.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Of larger blobs the piece list is not sent along, bytes: 32 bytes for each 256 KiB must fit a request.
+const MAX_LISTED: u64 = 8 << 30;
 /// For a copy of nothing, before another home is asked as well.
 const HEDGE: Duration = Duration::from_millis(300);
 /// Between two looks whether anybody has what is waited for.
@@ -56,18 +59,23 @@ impl Copies {
         Receipt { node: self.directory.this_node(), incarnation: self.incarnation }
     }
 
-    /// Receipts for `copy`, which is staged here: this node's own and those of `wanted - 1` others, in zones
-    /// of their own as far as there are such. Fewer when no more can be had in time. Dropping it is safe; the
-    /// others may still make their copies.
+    /// `wanted` receipts for `copy`, which is staged here: this node's own, unless it keeps no copies (an edge, or
+    /// a node that is drained), and those of others, in zones of their own as far as there are such. Fewer when no
+    /// more can be had in time. Dropping it is safe; the others may still make their copies.
     pub(crate) async fn gather(
         &self,
         copy: &BlobCopy,
         wanted: usize,
         staging_deadline_ms: u64,
     ) -> Vec<Receipt> {
-        let mut receipts = vec![self.own_receipt()];
         let (own_zone, mut waiting) = self.candidates(&copy.digest);
+        let mut receipts: Vec<Receipt> = own_zone.iter().map(|_| self.own_receipt()).collect();
         let mut zones: Vec<Zone> = own_zone.into_iter().collect();
+        // It has most of the bytes already.
+        if let Some(ahead) = self.gets_ahead(copy.generation, copy.size) {
+            waiting.retain(|other| *other != ahead);
+            waiting.insert(0, ahead);
+        }
         let mut asked = FuturesUnordered::new();
         let limit = Instant::now() + patience(copy.size);
         let mut hedges = 0;
@@ -97,19 +105,28 @@ impl Copies {
         self.ask(node, copy, u64::MAX).await.is_some()
     }
 
-    /// This node's zone, and the other nodes that may keep the blob, its homes first.
-    fn candidates(&self, digest: &Digest) -> (Option<Zone>, Vec<(NodeId, Zone)>) {
+    /// The piece list of a copy that is here, if it is not too long to be sent along.
+    async fn pieces(&self, copy: &BlobCopy) -> Option<Vec<u8>> {
+        if copy.size > MAX_LISTED {
+            return None;
+        }
+        let reader = self.blobs.open_cached(copy).await.ok()??;
+        Some(reader.list())
+    }
+
+    /// This node's zone if it may keep the blob, and the other nodes that may, its homes first.
+    pub(super) fn candidates(&self, digest: &Digest) -> (Option<Zone>, Vec<(NodeId, Zone)>) {
         let read = || {
             let reader = self.metadata.local().ok()?;
             let own = state::node::node(&reader, self.directory.this_node()).ok()??;
-            Some((own.zone, state::node::homes(&reader).ok()?))
+            Some((own.keeps_copies().then_some(own.zone), state::node::homes(&reader).ok()?))
         };
         let Some((own_zone, homes)) = read() else { return (None, Vec::new()) };
         let order = placement::homes(digest, &placement::candidates(&homes), homes.len());
         let others = order.into_iter().filter(|node| *node != self.directory.this_node());
         let zone =
             |node: NodeId| homes.iter().find(|(home, _)| *home == node).map(|(_, home)| home.zone.clone());
-        (Some(own_zone), others.filter_map(|node| Some((node, zone(node)?))).collect())
+        (own_zone, others.filter_map(|node| Some((node, zone(node)?))).collect())
     }
 
     async fn ask(&self, node: NodeId, copy: &BlobCopy, staging_deadline_ms: u64) -> Option<Receipt> {
@@ -121,6 +138,7 @@ impl Copies {
             pieces_root: copy.pieces_root.to_vec(),
             from: self.directory.this_node().get(),
             staging_deadline_ms,
+            pieces: self.pieces(copy).await.unwrap_or_default(),
         };
         let address = self.directory.address(node)?;
         let answered =
@@ -150,6 +168,7 @@ impl Copies {
 
     /// Answers others from now on.
     pub(crate) fn serve(&self) {
+        self.serve_ahead();
         let copies = self.clone();
         self.peers.serve(Protocol::Copy, move |_, message| {
             let copies = copies.clone();
@@ -174,7 +193,8 @@ impl Copies {
         if now > request.staging_deadline_ms {
             return Err("the upload has expired".to_owned());
         }
-        self.fetch(&copy).await.map_err(|error| error.to_string())?;
+        let pieces = Bytes::from(request.pieces);
+        self.fetch(&copy, pieces).await.map_err(|error| error.to_string())?;
         Ok(wire::Receipt {
             digest: request.digest,
             size: copy.size,
@@ -186,11 +206,19 @@ impl Copies {
 
     /// Fetches `copy` from whoever has it, if it is not here whole already; durable when it returns. Joined
     /// by all who want the same. Dropping it is safe: what came so far stays for the next try.
-    pub(crate) async fn fetch(&self, copy: &BlobCopy) -> Result<(), CopyError> {
+    ///
+    /// `pieces`: its piece list, if somebody sent it along; a wrong one is as good as none.
+    pub(crate) async fn fetch(&self, copy: &BlobCopy, pieces: Bytes) -> Result<(), CopyError> {
         if self.blobs.open_cached(copy).await?.is_some() {
             return Ok(());
         }
         let incoming = self.blobs.receive(*copy).await?;
+        if !pieces.is_empty() {
+            match incoming.put_list(pieces).await {
+                Err(BlobError::WrongPiece) | Ok(()) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         let fetch = self.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming));
         tokio::select! {
             done = fetch.done() => Ok(done?),

@@ -1,6 +1,7 @@
 //! Between the crates that do not know each other: peers' calls to what answers them, and the node's needs
 //! to calls of peers. Owns no state but the handles it joins; decides nothing.
 
+pub(crate) mod ahead;
 pub(crate) mod copies;
 pub(crate) mod exchange;
 pub(crate) mod join;

@@ -64,7 +64,16 @@ fn of_blobs(blobs: &BlobStore) -> Vec<Figure> {
             "1 after a failed fsync, until restart",
             u64::from(disk.volume_failed.load(Ordering::Relaxed)),
         ),
-        Figure::counter("blob_fetched_bytes", "Bytes taken from other nodes", disk.received_bytes.get()),
+        Figure::counter(
+            "blob_fetched_bytes",
+            "Bytes taken from other nodes",
+            disk.received_bytes.get() + disk.ahead_bytes.get(),
+        ),
+        Figure::counter(
+            "blob_ahead_bytes",
+            "Bytes that other nodes sent while they took an upload in, and that were right",
+            disk.ahead_bytes.get(),
+        ),
         Figure::counter("blob_copies_received", "Copies made from other nodes", disk.copies_received.get()),
         Figure::counter(
             "blob_pieces_refused",

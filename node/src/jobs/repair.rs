@@ -177,7 +177,7 @@ impl Repair {
         let (added, lost) = match action {
             Action::Fetch { size, pieces_root, .. } => {
                 let copy = BlobCopy { digest, size, generation, pieces_root };
-                if let Err(error) = self.copies.fetch(&copy).await {
+                if let Err(error) = self.copies.fetch(&copy, bytes::Bytes::new()).await {
                     let why = crate::telemetry::log::chain(&error);
                     tracing::warn!(%digest, %reason, why, "copy not made");
                     return false;

@@ -27,12 +27,19 @@ impl Registry {
         reference: Reference,
     ) -> Result<bool, RegistryError> {
         let repository = repository.clone();
+        // Tags are never read from a state that may be behind.
+        let is_shown_by_digest = matches!(reference, Reference::Digest(_));
         let command = match reference {
             Reference::Tag(tag) => Command::DeleteTag { repository, tag },
             Reference::Digest(digest) => Command::DeleteManifest { repository, digest },
         };
         match self.metadata.propose(command).await? {
-            Response::Deleted => Ok(true),
+            Response::Deleted => {
+                if is_shown_by_digest {
+                    self.settle().await;
+                }
+                Ok(true)
+            }
             Response::NotFound => Ok(false),
             _ => Err(RegistryError::Unexpected),
         }
@@ -46,10 +53,21 @@ impl Registry {
     ) -> Result<BlobDeletion, RegistryError> {
         let command = Command::UnlinkBlob { repository: repository.clone(), digest };
         match self.metadata.propose(command).await? {
-            Response::Unlinked => Ok(BlobDeletion::Deleted),
+            Response::Unlinked => {
+                self.settle().await;
+                Ok(BlobDeletion::Deleted)
+            }
             Response::NotFound => Ok(BlobDeletion::NotFound),
             Response::InUse => Ok(BlobDeletion::InUse),
             _ => Err(RegistryError::Unexpected),
+        }
+    }
+
+    /// What was deleted is to be gone at every node once that is acknowledged, though each reads by digest from
+    /// its own state first.
+    async fn settle(&self) {
+        for cut_off in self.metadata.settle().await {
+            tracing::warn!(node.id = %cut_off.node, "a node that cannot be reached may show what was deleted");
         }
     }
 }

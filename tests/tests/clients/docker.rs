@@ -13,10 +13,10 @@ use crate::{setup, stranger, write_build_context};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A docker daemon of the test's own. Dropping it stops it: killed, it would leave mounts behind.
-struct Docker(Daemon);
+pub(crate) struct Docker(Daemon);
 
 impl Docker {
-    fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
         // Without a file of its own the daemon reads the machine's.
         std::fs::write(sandbox.path("daemon.json"), "{}").expect("a file");
         let mut command = sandbox.command("dockerd");

@@ -1,4 +1,5 @@
-//! Real clients, unmodified, against one node each: log in, push, pull, compare, delete.
+//! Real clients, unmodified, against one node each: log in, push, pull, compare, delete; and three of them
+//! against all nodes of a cluster.
 //!
 //! Needs what `tests/install` installs; a missing client fails its tests. What each client does on the wire is
 //! in `specs/oci-registry-api.md`, section 12. Every test has a node, a home and content of its own, so all
@@ -11,6 +12,7 @@ mod crane;
 mod ctr;
 mod docker;
 mod helm;
+mod nodes;
 mod oras;
 mod podman;
 mod regctl;

@@ -3,7 +3,7 @@
 use tests::cluster::{Cluster, PATIENCE};
 use tests::content::{media_type, sha256, unique_bytes};
 use tests::registry::{Image, with_query};
-use tests::wait_until;
+use tests::{Server, wait_until};
 
 use crate::alone;
 
@@ -80,6 +80,31 @@ fn an_upload_begun_on_one_node_continues_on_the_others() {
 }
 
 #[test]
+fn the_second_copy_is_under_way_while_the_upload_arrives() {
+    let _alone = alone();
+    let cluster = Cluster::start(3);
+    let bytes = unique_bytes(20 << 20);
+    let digest = sha256(&bytes);
+    let client = cluster.nodes[0].root();
+    let location = client.start_upload("team/ahead");
+    // In two parts, so that the second goes on where the first ended.
+    let sent = client.patch(&location).body(&bytes[..12 << 20]).send();
+    sent.assert_status(202);
+    client.patch(&location).body(&bytes[12 << 20..]).send().assert_status(202);
+    client.put(with_query(&location, &format!("digest={digest}"))).send().assert_status(201);
+    let ahead: u64 = cluster.nodes.iter().map(|node| figure(node, "shoal_blob_ahead_bytes_total")).sum();
+    // All but the first MiB, which is not sent ahead, and what is around the seam of the two parts.
+    assert!(ahead >= 18 << 20, "{ahead} bytes");
+    for node in &cluster.nodes {
+        assert_eq!(node.root().get(format!("/v2/team/ahead/blobs/{digest}")).send().body, bytes);
+    }
+    // An upload that comes to nothing leaves nothing that is served, and no name.
+    let abandoned = client.start_upload("team/ahead");
+    client.patch(&abandoned).body(unique_bytes(4 << 20)).send().assert_status(202);
+    client.delete(&abandoned).send().assert_status(204);
+}
+
+#[test]
 fn every_node_comes_to_have_a_copy_of_what_was_pushed_before_it_joined() {
     let _alone = alone();
     let mut cluster = Cluster::start(1);
@@ -124,12 +149,15 @@ fn a_node_without_a_copy_serves_ranges_while_it_fetches() {
         whole.assert_status(200);
         assert_eq!(whole.body, bytes);
     }
-    let fetched = |node: &tests::Server| {
-        let metrics = String::from_utf8_lossy(&node.root().get("/metrics").send().body).into_owned();
-        let line = metrics.lines().find_map(|line| line.strip_prefix("shoal_blob_fetched_bytes_total "));
-        line.and_then(|value| value.parse::<u64>().ok()).expect("a figure")
-    };
+    let fetched = |node: &Server| figure(node, "shoal_blob_fetched_bytes_total");
     let all: u64 = cluster.nodes.iter().map(fetched).sum();
     // Every node but the one that was pushed to.
     assert!(all >= 3 * bytes.len() as u64, "{all} bytes");
+}
+
+/// A number from a node's metrics.
+fn figure(node: &Server, name: &str) -> u64 {
+    let metrics = String::from_utf8_lossy(&node.root().get("/metrics").send().body).into_owned();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).expect("a figure")
 }

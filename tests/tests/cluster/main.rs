@@ -10,6 +10,7 @@ mod failure;
 mod identity;
 mod membership;
 mod operators;
+mod under_load;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

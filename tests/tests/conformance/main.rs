@@ -1,5 +1,6 @@
 //! The official conformance suites of the OCI distribution specification: today's, and that of version 1.1.1.
 
+mod nodes;
 mod official;
 mod version_1_1;
 

@@ -1,15 +1,17 @@
 //! Copies that come from other nodes, leaf by leaf in any order, and end as finished copies.
 //!
-//! Owns the `.incoming` files. First comes the piece list, proven by the root that the record names; then every leaf is
+//! Owns the `.incoming` files; `ahead` those that become such. First comes the piece list, proven by the root that the record names; then every leaf is
 //! checked against it *before* it is written, so a partial file holds right leaves and holes, nothing else, and its
 //! leaves can be served while the rest is on its way. Never talks to the network, never decides whom to ask.
 
+mod ahead;
 mod resume;
 mod transfer;
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -24,7 +26,12 @@ use crate::path::{self, IncomingPaths};
 use crate::pieces::{self, LEAF};
 use crate::store::Inner;
 
+pub use ahead::HeadStart;
+pub(crate) use ahead::{HeadStarts, begin as begin_ahead};
 use transfer::Transfer;
+
+/// A head start that nobody wrote or used for this long is of no use any more.
+const AHEAD_IDLE: Duration = Duration::from_secs(600);
 
 /// A copy that is being received. Clones are the same one; when the last one is dropped the files stay, to go on later.
 #[derive(Clone)]
@@ -196,7 +203,7 @@ pub(crate) async fn receive(inner: &Arc<Inner>, copy: BlobCopy) -> Result<Incomi
             if transfer.copy != copy {
                 return Err(BlobError::WrongPiece);
             }
-            transfer.open()?;
+            transfer.open(&inner)?;
             inner.volume.check_space(transfer.missing().saturating_mul(LEAF).min(copy.size))?;
             Ok(transfer)
         }
@@ -217,12 +224,15 @@ pub(crate) fn expire(inner: &Inner, idle: Duration) -> Result<usize, BlobError> 
     let mut expired = 0;
     for entry in fs::read_dir(&uploads).map_err(BlobError::io("list", &uploads))? {
         let name = entry.map_err(BlobError::io("list", &uploads))?.file_name();
+        if let Some(upload) = path::parse_ahead(&name) {
+            expired += usize::from(expire_ahead(inner, upload));
+        }
         let Some(key) = path::parse_incoming(&name) else { continue };
         let paths = inner.layout.incoming(&key.0, key.1);
         let table = inner.incoming.table();
         if table.get(&key).is_none_or(|transfer| transfer.strong_count() == 0)
-            && is_idle(&paths, idle)
-            && remove_files(&paths)
+            && is_idle(&paths.both(), idle)
+            && remove_files(&paths.both())
         {
             expired += 1;
         }
@@ -230,9 +240,16 @@ pub(crate) fn expire(inner: &Inner, idle: Duration) -> Result<usize, BlobError> 
     Ok(expired)
 }
 
-/// Whether neither file changed for `idle`.
-fn is_idle(paths: &IncomingPaths, idle: Duration) -> bool {
-    [&paths.data, &paths.list].into_iter().all(|path| match fs::symlink_metadata(path) {
+/// Whether a head start that nobody used was removed.
+fn expire_ahead(inner: &Inner, upload: UploadId) -> bool {
+    let path = inner.layout.ahead(upload);
+    let is_over = !inner.ahead.is_running(upload) && is_idle(&[&path], AHEAD_IDLE);
+    is_over && remove_files(&[&path])
+}
+
+/// Whether none of these files changed for `idle`.
+fn is_idle(paths: &[&PathBuf], idle: Duration) -> bool {
+    paths.iter().all(|path| match fs::symlink_metadata(path) {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
         Ok(found) => found
             .modified()
@@ -240,16 +257,17 @@ fn is_idle(paths: &IncomingPaths, idle: Duration) -> bool {
     })
 }
 
-/// True if there was one of the two.
-fn remove_files(paths: &IncomingPaths) -> bool {
-    let removed = [&paths.data, &paths.list].map(|path| match remove_if_there(path) {
+/// True if there was one of them.
+fn remove_files(paths: &[&PathBuf]) -> bool {
+    let removed = paths.iter().map(|path| match remove_if_there(path) {
         Ok(removed) => removed,
         Err(error) => {
             tracing::warn!(%error, "cannot remove a file of an incoming copy");
             false
         }
     });
-    removed.contains(&true)
+    // All of them, so no short cut.
+    removed.filter(|removed| *removed).count() > 0
 }
 
 /// The list's path if this blob has a list.

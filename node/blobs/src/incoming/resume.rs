@@ -1,4 +1,5 @@
-//! The first look at the files of an incoming copy: whatever lies there is checked again, since only memory knew it.
+//! The first look at the files of an incoming copy: whatever lies there is checked, since only memory knew it, or
+//! nobody.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -12,15 +13,19 @@ use super::transfer::{Transfer, prove};
 use crate::error::BlobError;
 use crate::pieces::{self, LEAF, PieceList};
 use crate::reader::read_list;
+use crate::store::Inner;
 
 impl Transfer {
     /// Opens the files and checks the leaves that an earlier transfer left. Does nothing the second time.
-    pub(super) fn open(&self) -> Result<(), BlobError> {
+    pub(super) fn open(&self, inner: &Inner) -> Result<(), BlobError> {
         let _opening = self.steps();
         if self.file.get().is_some() {
             return Ok(());
         }
         let path = &self.paths.data;
+        let (upload, data) = (self.copy.generation, path);
+        let ahead = inner.layout.ahead(upload);
+        inner.ahead.hand_over(&ahead, upload, data).map_err(BlobError::io("rename", &ahead))?;
         let file = open_data(path).map_err(BlobError::io("open", path))?;
         if self.list().is_none() {
             let found = read_list(&self.paths.list, self.copy.size).ok();
@@ -28,15 +33,16 @@ impl Transfer {
         }
         let left = match self.list() {
             Some(list) => self.check_leaves(&file, &list),
-            // Nothing can be said about these bytes.
-            None => file.set_len(0),
+            // Nothing can be said about these bytes before the list comes.
+            None => Ok(()),
         };
         left.map_err(BlobError::io("read", path))?;
         _ = self.file.set(file);
         Ok(())
     }
 
-    fn check_leaves(&self, file: &File, list: &PieceList) -> io::Result<()> {
+    /// Counts the leaves that are in the file and right.
+    pub(super) fn check_leaves(&self, file: &File, list: &PieceList) -> io::Result<()> {
         let size = self.copy.size;
         if file.metadata()?.len() > size {
             file.set_len(size)?;
@@ -65,7 +71,7 @@ impl Transfer {
     }
 }
 
-fn open_data(path: &Path) -> io::Result<File> {
+pub(super) fn open_data(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
     OpenOptions::new().read(true).write(true).create(true).truncate(false).custom_flags(flags).open(path)
 }

@@ -15,7 +15,7 @@ use crate::pieces::{self, LEAF, PieceList};
 use crate::store::Inner;
 
 /// Bytes written between two calls of fdatasync, so that dirty memory stays bounded and the last call is short.
-const SYNC_EVERY: u64 = 32 * 1024 * 1024;
+pub(super) const SYNC_EVERY: u64 = 32 * 1024 * 1024;
 
 pub(crate) struct Transfer {
     pub(super) copy: BlobCopy,
@@ -70,6 +70,11 @@ impl Transfer {
         inner.volume.claim_space(bytes.len() as u64)?;
         let path = &self.paths.list;
         fs::write(path, bytes).map_err(BlobError::io("write", path))?;
+        if let Some(file) = self.file.get() {
+            let before = self.missing();
+            self.check_leaves(file, &list).map_err(BlobError::io("read", &self.paths.data))?;
+            inner.volume.metrics.ahead_bytes.add((before - self.missing()) * LEAF);
+        }
         self.state().list = Some(list);
         self.changed.send_replace(());
         Ok(())
@@ -169,7 +174,7 @@ impl Transfer {
     /// Removes what is left under the names of this transfer.
     pub(super) fn remove_files(&self) {
         let _removing = self.steps();
-        remove_files(&self.paths);
+        remove_files(&self.paths.both());
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -64,6 +64,10 @@ impl Uploads {
                 Some(id) if uploads.get(id).is_some() => {}
                 Some(id) => remove_files(&layout.session(id)),
                 None if path::parse_incoming(&name).is_some() => {}
+                // Who sent it has no way to go on with it.
+                None if path::parse_ahead(&name).is_some() => {
+                    _ = fs::remove_file(layout.uploads().join(&name));
+                }
                 None => tracing::warn!(name = %name.display(), "foreign file among the uploads"),
             }
         }

@@ -94,7 +94,8 @@ async fn take_whole(
     let upload = registry.blobs.start_upload(owner(exchange, name), digest.algorithm()).await?;
     // Nobody is told of this session, so nobody could go on with it.
     let upload = CancelledOnDrop(upload);
-    let appended = upload.0.append(Some(0), length, timed(body)).await;
+    let body = registry.copies.send_ahead(upload.0.id(), 0, timed(body));
+    let appended = upload.0.append(Some(0), length, body).await;
     count(exchange, upload.0.offset());
     appended.map_err(interrupted)?;
     registry.finish_upload(&repository, &upload.0, digest).await?;
@@ -179,7 +180,8 @@ async fn append(
         _ => length,
     };
     let before = upload.offset();
-    let appended = upload.append(range.map(|range| range.start), announced, timed(body)).await;
+    let body = exchange.api.registry.copies.send_ahead(upload.id(), before, timed(body));
+    let appended = upload.append(range.map(|range| range.start), announced, body).await;
     count(exchange, upload.offset().saturating_sub(before));
     appended.map(|_| ()).map_err(|error| located(interrupted(error), name, upload))
 }
