@@ -55,9 +55,27 @@ pub(super) async fn read(
         }
         _ => Selection::Whole,
     };
-    let mut response = send(exchange, &copy, &record, selection, head).await?;
+    let mut response = match send(exchange, &copy, &record, selection, head).await {
+        Err(error) if error.is_out_of_space() => return elsewhere(exchange, &record).await.ok_or(error),
+        sent => sent?,
+    };
     describe(&mut response, &digest);
     Ok(response)
+}
+
+/// The answer of a node that has the blob: a full disk here, on which no copy fits, stops no pull.
+async fn elsewhere(exchange: &Exchange<'_>, record: &BlobRecord) -> Option<Response> {
+    let relay = exchange.api.relay.as_ref()?;
+    for node in record.copies.iter().filter(|node| relay.is_elsewhere(**node)) {
+        match relay.pass(*node, exchange.parts, exchange.connection, Body::empty()).await {
+            Ok(response) if !response.status().is_server_error() => return Some(response),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(node.id = %node, reason = %crate::telemetry::log::chain(&error), "pull not passed on");
+            }
+        }
+    }
+    None
 }
 
 /// Whether this caller could go on to link the blob.

@@ -78,6 +78,11 @@ pub(crate) struct OciError {
 }
 
 impl OciError {
+    /// Whether this node's disk has no room for what was asked.
+    pub(crate) fn is_out_of_space(&self) -> bool {
+        self.status == StatusCode::INSUFFICIENT_STORAGE
+    }
+
     /// An error with its usual status.
     pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         let headers = HeaderMap::new();

@@ -58,7 +58,7 @@ pub(crate) struct Api {
     pub(crate) public_url: Option<PublicUrl>,
     /// What is counted.
     pub(crate) metrics: RequestMetrics,
-    /// The way to uploads that other nodes hold; none for requests that were passed on already.
+    /// The way to uploads and blobs that other nodes hold; none for requests that were passed on already.
     pub(crate) relay: Option<Relay>,
 }
 
