@@ -78,7 +78,7 @@ pub mod simulation {
         ///
         /// # Errors
         /// As a system call.
-        fn len(&self) -> io::Result<u64>;
+        fn size(&self) -> io::Result<u64>;
         /// Fills `out` from `offset` on.
         ///
         /// # Errors

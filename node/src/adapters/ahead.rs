@@ -38,7 +38,7 @@ const WRITTEN: u8 = 1;
 enum Way {
     /// Not needed yet.
     Unopened,
-    Open(ByteStream),
+    Open(Box<ByteStream>),
     /// Given up, or there is nobody.
     Closed,
 }
@@ -142,7 +142,11 @@ impl<S> Sending<S> {
         let at = self.at;
         self.at = at.saturating_add(bytes.len() as u64);
         if at >= FIRST && matches!(self.way, Way::Unopened) {
-            self.way = self.copies.open_ahead(self.upload, at).await.map_or(Way::Closed, Way::Open);
+            self.way = self
+                .copies
+                .open_ahead(self.upload, at)
+                .await
+                .map_or(Way::Closed, |stream| Way::Open(Box::new(stream)));
         }
         if let Way::Open(stream) = &mut self.way
             && !matches!(timeout(PATIENCE, stream.write_all(bytes)).await, Ok(Ok(())))

@@ -181,6 +181,11 @@ struct Node {
     draining: Arc<AtomicBool>,
 }
 
+fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>> {
+    let load = |files: &crate::config::TlsFiles| Certificate::load(&files.cert, &files.key);
+    Ok(config.tls.as_ref().map(load).transpose()?)
+}
+
 impl Node {
     fn build(
         config: &Config,
@@ -236,11 +241,7 @@ impl Node {
         let router = oci::router(Arc::new(api(Some(relay)))).merge(admin::router(admin));
         Ok(Self {
             router,
-            certificate: config
-                .tls
-                .as_ref()
-                .map(|files| Certificate::load(&files.cert, &files.key))
-                .transpose()?,
+            certificate: certificate(config)?,
             janitor: Janitor::new(key.node(), metadata.clone(), blobs.clone()),
             membership: Membership::new(metadata.clone()),
             registration: Registration {

@@ -176,15 +176,16 @@ pub(super) fn taken_over(pair: Pair, cluster_id: [u8; 16]) -> Result<Option<Pair
 /// The pairs of a backup that was verified; if it changed since, they end with an error.
 fn pairs_of(file: &Path) -> Result<impl Iterator<Item = Result<Pair, StorageError>> + Send + use<>> {
     let mut reader = BackupReader::open(file)?;
-    let mut next = move || loop {
-        match reader.next_frame() {
-            Ok(Some(Frame::Pair(key, value))) => return Some(Ok((key, value))),
-            Ok(Some(_)) => {}
-            Ok(None) => return None,
-            Err(error) => return Some(Err(StorageError::Unusable { source: Box::new(error) })),
+    Ok(std::iter::from_fn(move || {
+        loop {
+            match reader.next_frame() {
+                Ok(Some(Frame::Pair(key, value))) => return Some(Ok((key, value))),
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(error) => return Some(Err(StorageError::Unusable { source: Box::new(error) })),
+            }
         }
-    };
-    Ok(std::iter::from_fn(move || next()))
+    }))
 }
 
 fn copy_of(blob: &NeededBlob) -> Result<BlobCopy> {

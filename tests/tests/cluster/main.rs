@@ -2,6 +2,8 @@
 //!
 //! Each test has a cluster of its own; one runs at a time, or they would measure each other.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod anywhere;
 mod backup;
 mod damage;

@@ -47,6 +47,7 @@ impl Clients {
 }
 
 /// Runs an operator's command that must succeed, and shows what it prints.
+#[expect(clippy::print_stdout, reason = "what operators see belongs to the output")]
 fn show(node: &Server, arguments: &[&str]) -> String {
     let answer = operate(node, arguments);
     let said = String::from_utf8_lossy(&answer.stdout).into_owned();

@@ -186,7 +186,7 @@ impl Handle {
 }
 
 impl File for Handle {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.state()?.files.get(&self.name).map_or(0, |content| content.current.len() as u64))
     }
 

@@ -248,7 +248,7 @@ impl Driver {
                 world.count("power cuts of all", 1);
                 up.iter().for_each(|node| self.down(*node));
             }
-            3 | 4 | 5 => {
+            3..=5 => {
                 if let Some(node) = world.nodes().get(&one) {
                     node.disk.cut_soon(random.below(60));
                 }

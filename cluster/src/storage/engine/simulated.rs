@@ -32,13 +32,13 @@ impl Backend {
     }
 
     pub(super) fn exists(self) -> io::Result<bool> {
-        Ok(self.0.len()? > 0)
+        Ok(self.0.size()? > 0)
     }
 }
 
 impl redb::StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.0.size()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {

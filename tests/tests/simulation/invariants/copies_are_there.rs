@@ -22,7 +22,7 @@ pub(crate) fn check(world: &World, reader: &StateReader) {
         if let Some(absent) = absent {
             world.violated("I9", format!("node {absent} is named for {digest} and does not have it"));
         }
-        if !nodes.keys().any(|node| is_there(node)) {
+        if !nodes.keys().any(is_there) {
             world.violated("I9", format!("nobody has the linked blob {digest}"));
         }
     }
