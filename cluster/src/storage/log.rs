@@ -24,7 +24,7 @@ use super::engine::{Durability, Engine, Reader};
 use super::span::Span;
 use super::state::applied_index;
 use super::transfer::Installing;
-use super::{StorageError, at_once, blocking};
+use super::{StorageError, blocking};
 use crate::raft::TypeConfig;
 
 pub(super) const VOTE: &[u8] = b"v";
@@ -127,22 +127,18 @@ impl RaftLogReader<TypeConfig> for LogStore {
         &mut self,
         range: RB,
     ) -> Result<Vec<Entry<TypeConfig>>, RaftStorageError<u64>> {
-        let first = match range.start_bound() {
-            Bound::Included(from) => *from,
-            Bound::Excluded(before) => before.saturating_add(1),
-            Bound::Unbounded => 0,
+        let from = match range.start_bound() {
+            Bound::Included(from) => entry_key(*from),
+            Bound::Excluded(before) => entry_key(before.saturating_add(1)),
+            Bound::Unbounded => entry_key(0),
         };
-        let from = entry_key(first);
         let to = match range.end_bound() {
             Bound::Included(last) => last.checked_add(1).map_or(ENTRIES_END.to_vec(), entry_key),
             Bound::Excluded(end) => entry_key(*end),
             Bound::Unbounded => ENTRIES_END.to_vec(),
         };
         let log = Arc::clone(&self.log);
-        let read = move || read_entries(&log.reader()?, &from, &to);
-        // Each new entry is read for every follower and to be applied: a change of threads would take longer.
-        let is_recent = self.span().is_recent(first);
-        let entries = if is_recent { at_once(self.path(), read) } else { blocking(self.path(), read).await };
+        let entries = blocking(self.path(), move || read_entries(&log.reader()?, &from, &to)).await;
         entries.map_err(|error| StorageIOError::read_logs(&error).into())
     }
 

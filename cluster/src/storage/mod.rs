@@ -26,7 +26,6 @@ mod state;
 mod suite_test;
 mod transfer;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use crate::environment;
@@ -101,12 +100,6 @@ pub enum StorageError {
     /// A snapshot that came from another node is not whole.
     #[error("the snapshot is damaged or of an unknown version, nothing was replaced")]
     SnapshotDamaged,
-}
-
-/// Runs `work` at once on this thread, on which others wait: it must take microseconds. A panic in it is the
-/// engine's: `path` is its file.
-fn at_once<T>(path: PathBuf, work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(StorageError::EnginePanicked { path }))
 }
 
 /// Runs `work` where it may block. A panic in it is the engine's: `path` is its file.

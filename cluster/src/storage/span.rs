@@ -4,11 +4,6 @@ use std::collections::VecDeque;
 
 use openraft::LogId;
 
-/// Entries and bytes at the end of the log that may be read without a thread of their own: mostly those that
-/// were written a moment ago, so are in memory.
-const RECENT_ENTRIES: u64 = 64;
-const RECENT_BYTES: u64 = 64 << 10;
-
 /// Which entries there are.
 #[derive(Debug, Default)]
 pub(super) struct Span {
@@ -34,12 +29,6 @@ impl Span {
         self.sizes.push_back(size);
         self.bytes += size;
         self.last = Some(log_id);
-    }
-
-    /// Whether the entries from `from` to the end are few and small, so that reading them takes microseconds.
-    pub(super) fn is_recent(&self, from: u64) -> bool {
-        let count = self.end().saturating_sub(from);
-        count <= RECENT_ENTRIES && self.sizes.iter().rev().take(count as usize).sum::<u64>() <= RECENT_BYTES
     }
 
     /// One past the last entry.
