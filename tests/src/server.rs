@@ -2,6 +2,8 @@
 //!
 //! Owns starting, stopping, killing and restarting it. Never looks inside but through its ports, its data
 //! directory, its log and (in [`crate::usage`]) `/proc`.
+//!
+//! Longer than 300 lines: starting, stopping and starting again belong together.
 
 use std::env;
 use std::fs::{self, Permissions};

@@ -1,4 +1,6 @@
 //! The composition root: opens, builds, owns and stops everything that one node is made of.
+//!
+//! Longer than 300 lines: each part of the node is named here once, and reading them in one place is the point.
 
 mod figures;
 mod founding;
