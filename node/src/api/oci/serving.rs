@@ -52,6 +52,7 @@ pub(super) async fn body(
 ) -> Result<Body, RegistryError> {
     let texts = segments.iter().take_while(|segment| matches!(segment, Segment::Text(_))).count();
     let (registry, copy) = (sending.registry.clone(), sending.copy);
+    let is_coming = matches!(opened, OpenBlob::Coming(_));
     let parts = Parts { sending, opened, segments: segments.into_iter(), rest: None, arriving: None };
     let mut parts = Box::pin(stream::unfold(Some(parts), |parts| async move {
         let mut parts = parts?;
@@ -65,10 +66,8 @@ pub(super) async fn body(
     }));
     let first = parts.by_ref().take(texts + 1).try_collect::<Vec<Bytes>>();
     let first = tokio::select! {
-        // What is there comes first: a copy here that nobody knows of is served.
-        biased;
         first = first => first?,
-        error = registry.until_nowhere(&copy) => return Err(error),
+        error = registry.until_nowhere(&copy), if is_coming => return Err(error),
     };
     Ok(Body::from_stream(stream::iter(first.into_iter().map(Ok)).chain(parts)))
 }
