@@ -21,6 +21,10 @@ pub struct Metrics {
     pub verified_bytes: Counter,
     /// Bytes of copies checked by [`crate::Scrub`].
     pub scrubbed_bytes: Counter,
+    /// Copies removed by [`crate::BlobStore::evict`].
+    pub evicted_copies: Counter,
+    /// Bytes of them.
+    pub evicted_bytes: Counter,
     /// Calls of fsync and fdatasync.
     pub fsyncs: Counter,
     /// Copies found missing or damaged.

@@ -172,12 +172,6 @@ impl BlobStore {
         self.inner.blocking(move || incoming::expire(&inner, idle)).await
     }
 
-    /// Copies in the order in which to evict them: those read lately by this process, the one not read for longest
-    /// first. At most 4096 are remembered; copies that are not among them were read before all of these.
-    pub fn read_lately(&self) -> Vec<(Digest, UploadId)> {
-        self.inner.copies.by_last_use()
-    }
-
     /// Makes a staged copy the one that the record names (R4), replacing what lies there, and durable. Does nothing
     /// if it is that already. Returns the copy under its new generation.
     ///
@@ -231,6 +225,19 @@ impl BlobStore {
     pub async fn remove(&self, digest: &Digest, generation: UploadId) -> Result<bool, BlobError> {
         let (inner, digest) = (Arc::clone(&self.inner), *digest);
         self.inner.blocking(move || inner.remove(&digest, generation)).await
+    }
+
+    /// Removes a copy of the cache, unless another file took its name since it was listed. Open readers go on. True if
+    /// it was removed.
+    pub async fn evict(&self, file: &StoredFile) -> Result<bool, BlobError> {
+        let (inner, file) = (Arc::clone(&self.inner), *file);
+        self.inner.blocking(move || inner.evict(&file)).await
+    }
+
+    /// Size of the volume, and what uploads may still take of it, bytes.
+    pub async fn space(&self) -> Result<(u64, u64), BlobError> {
+        let inner = Arc::clone(&self.inner);
+        self.inner.blocking(move || inner.volume.space()).await
     }
 
     /// Whether some copy of the digest is known to be missing or damaged.

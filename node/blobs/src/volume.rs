@@ -82,6 +82,14 @@ impl Volume {
         if free.saturating_sub(self.reserve) <= bytes { Err(BlobError::Full) } else { Ok(()) }
     }
 
+    /// Size of the volume, and what is free beyond the reserve now, bytes.
+    pub(crate) fn space(&self) -> Result<(u64, u64), BlobError> {
+        let stat = rustix::fs::statvfs(&self.root)
+            .map_err(|error| BlobError::io("measure", &self.root)(error.into()))?;
+        let free = stat.f_bavail * stat.f_frsize;
+        Ok((stat.f_blocks * stat.f_frsize, free.saturating_sub(self.reserve)))
+    }
+
     /// Refuses when an earlier fsync failed.
     pub(crate) fn check(&self) -> Result<(), BlobError> {
         if self.metrics.volume_failed.load(Ordering::Acquire) { Err(BlobError::VolumeFailed) } else { Ok(()) }

@@ -4,6 +4,7 @@
 
 mod anywhere;
 mod backup;
+mod cache;
 mod damage;
 mod edge;
 mod failure;

@@ -1,0 +1,127 @@
+//! The cache: copies that this node fetched for its clients and does not owe, kept within a limit, and given up first
+//! when the disk gets full. What goes is the plan's choice (`cluster_core::plan::cache`).
+//!
+//! A copy goes only while the blob has all its copies without it, in a state that is read behind a linearizable
+//! barrier after the files were listed. So an edge that is cut off removes nothing, and what the repair confirms
+//! at the same moment costs the blob no copy that it counts on: it finds the file missing and says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use blobs::{BlobStore, Shard, StoredFile};
+use cluster::Metadata;
+use cluster_core::plan::cache::{self, Facts, Stored};
+use cluster_core::plan::placement;
+use cluster_core::state;
+use proto::identity::NodeId;
+use tokio_util::sync::CancellationToken;
+
+use crate::registry::RegistryError;
+
+/// Between two looks at the disk's free space and at whether copies came: what is written meanwhile must fit into
+/// the headroom.
+const PERIOD: Duration = Duration::from_millis(250);
+/// Between two looks at all files although no copy came: layouts and records change too.
+const AT_LEAST: Duration = Duration::from_secs(600);
+/// So many times as long as a look at all files took, none follows.
+const REST: u32 = 10;
+/// Part of the volume that the cache may have if nobody says otherwise.
+const SHARE: u64 = 10;
+/// Part of the volume that is kept free for pushes as long as something of the cache can go.
+const HEADROOM: u64 = 20;
+/// Largest such headroom, bytes.
+const MAX_HEADROOM: u64 = 1 << 30;
+
+/// See the module.
+pub(crate) struct Cache {
+    pub(crate) node: NodeId,
+    pub(crate) metadata: Metadata,
+    pub(crate) blobs: BlobStore,
+    /// Bytes that it may have; a tenth of the volume if not said.
+    pub(crate) limit: Option<u64>,
+    /// Bytes that it had after the last look.
+    pub(crate) bytes: Arc<AtomicU64>,
+}
+
+/// The last look at all files.
+struct Looked {
+    began: Instant,
+    took: Duration,
+    /// Copies that had come until then.
+    received: u64,
+}
+
+impl Cache {
+    /// Works until `stop`. Dropping it in the middle loses nothing.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut last = None;
+        while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
+            match stop.run_until_cancelled(self.look(&mut last)).await {
+                Some(Err(error)) => {
+                    tracing::warn!(reason = %crate::telemetry::log::chain(&error), "cache not looked through");
+                }
+                Some(Ok(())) | None => {}
+            }
+        }
+    }
+
+    /// Looks through all files and removes what the plan says, if there can be something to remove.
+    async fn look(&self, last: &mut Option<Looked>) -> Result<(), RegistryError> {
+        let received = self.blobs.metrics().copies_received.get();
+        let (size, free) = self.blobs.space().await?;
+        let wanted = (size / HEADROOM).min(MAX_HEADROOM).saturating_sub(free);
+        let is_pressed = wanted > 0 && self.bytes.load(Ordering::Relaxed) > 0;
+        let is_due = last.as_ref().is_none_or(|last| {
+            let since = last.began.elapsed();
+            let may_change = received != last.received || is_pressed || since >= AT_LEAST;
+            may_change && since >= last.took * REST
+        });
+        if is_due {
+            let began = Instant::now();
+            self.evict(self.limit.unwrap_or(size / SHARE), wanted).await?;
+            *last = Some(Looked { began, took: began.elapsed(), received });
+        }
+        Ok(())
+    }
+
+    async fn evict(&self, limit_bytes: u64, wanted_bytes: u64) -> Result<(), RegistryError> {
+        let mut shards = Vec::new();
+        for shard in Shard::all() {
+            shards.push(self.blobs.files_in(shard).await?);
+        }
+        let candidates = {
+            let reader = self.metadata.read().await?;
+            placement::candidates(&state::node::homes(&reader)?)
+        };
+        let (mut files, mut stored): (Vec<StoredFile>, Vec<Stored>) = (Vec::new(), Vec::new());
+        for file in shards.into_iter().flatten() {
+            let one = Stored {
+                digest: file.digest,
+                generation: file.generation,
+                bytes: file.size,
+                last_use_ms: file.last_use_ms,
+                record: state::blob::blob(&self.metadata.local()?, &file.digest)?,
+            };
+            // The plan judges again: this only spares the memory for all the records.
+            if cache::keeps(self.node, &candidates, &one).is_none() {
+                files.push(file);
+                stored.push(one);
+            }
+            tokio::task::consume_budget().await;
+        }
+        let facts =
+            Facts { node: self.node, candidates: &candidates, stored: &stored, limit_bytes, wanted_bytes };
+        let plan = cache::evict(&facts);
+        let mut left = plan.cache_bytes;
+        for (place, reason) in plan.evict {
+            let Some(file) = files.get(place) else { continue };
+            if self.blobs.evict(file).await? {
+                left -= file.size;
+                tracing::debug!(digest = %file.digest, size_bytes = file.size, %reason, "cached copy removed");
+            }
+        }
+        self.bytes.store(left, Ordering::Relaxed);
+        Ok(())
+    }
+}
