@@ -25,6 +25,8 @@ pub struct Metrics {
     pub evicted_copies: Counter,
     /// Bytes of them.
     pub evicted_bytes: Counter,
+    /// Bytes of copies that may be removed by [`crate::BlobStore::evict`], as its caller last counted them.
+    pub cache_bytes: AtomicU64,
     /// Calls of fsync and fdatasync.
     pub fsyncs: Counter,
     /// Copies found missing or damaged.

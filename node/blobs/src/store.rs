@@ -23,7 +23,7 @@ use crate::reader::Reader;
 use crate::root;
 use crate::scrub::{self, Scrub};
 use crate::upload::{self, Upload, UploadOwner, Uploads};
-use crate::volume::Volume;
+use crate::volume::{Room, Volume};
 
 /// What an operator or the composition root decides.
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ impl BlobStore {
     /// Does not look whether the finished copy is there already: try [`BlobStore::open_copy`] first.
     ///
     /// # Errors
-    /// [`BlobError::Full`] if the missing part cannot fit; [`BlobError::VolumeFailed`]; [`BlobError::WrongPiece`] if the
+    /// [`BlobError::Full`] if the missing part cannot fit, after 5 s if something can be evicted; [`BlobError::VolumeFailed`]; [`BlobError::WrongPiece`] if the
     /// same generation is being received with another size or root. Dropping the future is safe.
     pub async fn receive(&self, copy: BlobCopy) -> Result<Incoming, BlobError> {
         incoming::receive(&self.inner, copy).await
@@ -234,10 +234,10 @@ impl BlobStore {
         self.inner.blocking(move || inner.evict(&file)).await
     }
 
-    /// Size of the volume, and what uploads may still take of it, bytes.
-    pub async fn space(&self) -> Result<(u64, u64), BlobError> {
+    /// The room on the volume; what was short is told once.
+    pub async fn room(&self) -> Result<Room, BlobError> {
         let inner = Arc::clone(&self.inner);
-        self.inner.blocking(move || inner.volume.space()).await
+        self.inner.blocking(move || inner.volume.room()).await
     }
 
     /// Whether some copy of the digest is known to be missing or damaged.

@@ -1,7 +1,7 @@
 //! What other crates count, under the names that `/metrics` gives them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use blobs::BlobStore;
 use cluster::Metadata;
@@ -17,13 +17,12 @@ pub(super) fn figures(
     parts: &Parts,
     scrub: Arc<Progress>,
     edge: Option<Edge>,
-    cached: Arc<AtomicU64>,
 ) -> impl Fn() -> Vec<Figure> + Send + Sync + use<> {
     let (metadata, blobs, peers) = (parts.metadata.clone(), parts.blobs.clone(), parts.peers.clone());
     move || {
         let figures = [
             of_blobs(&blobs),
-            of_cache(&blobs, cached.load(Ordering::Relaxed)),
+            of_cache(&blobs),
             of_scrub(&blobs, &scrub),
             of_metadata(&metadata),
             of_peers(&peers),
@@ -85,13 +84,13 @@ fn of_blobs(blobs: &BlobStore) -> Vec<Figure> {
     ]
 }
 
-fn of_cache(blobs: &BlobStore, bytes: u64) -> Vec<Figure> {
+fn of_cache(blobs: &BlobStore) -> Vec<Figure> {
     let disk = blobs.metrics();
     vec![
         Figure::gauge(
             "cache_bytes",
             "Copies here that the cluster does not count on, when last measured",
-            bytes,
+            disk.cache_bytes.load(Ordering::Relaxed),
         ),
         Figure::counter("cache_evicted_copies", "Such copies that were removed", disk.evicted_copies.get()),
         Figure::counter("cache_evicted_bytes", "Bytes of them", disk.evicted_bytes.get()),

@@ -10,7 +10,7 @@ pub(crate) mod restore;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -180,8 +180,7 @@ impl Node {
         let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
         let edge = Edge::of(metadata, key.node(), config.edge)?;
         let scrub = Arc::new(Progress::default());
-        let cached = Arc::new(AtomicU64::new(0));
-        let figures = figures(parts, scrub.clone(), edge.clone(), cached.clone());
+        let figures = figures(parts, scrub.clone(), edge.clone());
         let metrics = Arc::new(Metrics::new(figures));
         let draining = Arc::new(AtomicBool::new(false));
         let facts =
@@ -251,7 +250,6 @@ impl Node {
                 metadata: metadata.clone(),
                 blobs: blobs.clone(),
                 limit: config.cache_size,
-                bytes: cached,
             },
             edge,
             metrics,

@@ -5,11 +5,10 @@
 //! barrier after the files were listed. So an edge that is cut off removes nothing, and what the repair confirms
 //! at the same moment costs the blob no copy that it counts on: it finds the file missing and says so.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use blobs::{BlobStore, Shard, StoredFile};
+use blobs::{BlobStore, Room, Shard, StoredFile};
 use cluster::Metadata;
 use cluster_core::plan::cache::{self, Facts, Stored};
 use cluster_core::plan::placement;
@@ -40,8 +39,6 @@ pub(crate) struct Cache {
     pub(crate) blobs: BlobStore,
     /// Bytes that it may have; a tenth of the volume if not said.
     pub(crate) limit: Option<u64>,
-    /// Bytes that it had after the last look.
-    pub(crate) bytes: Arc<AtomicU64>,
 }
 
 /// The last look at all files.
@@ -69,13 +66,13 @@ impl Cache {
     /// Looks through all files and removes what the plan says, if there can be something to remove.
     async fn look(&self, last: &mut Option<Looked>) -> Result<(), RegistryError> {
         let received = self.blobs.metrics().copies_received.get();
-        let (size, free) = self.blobs.space().await?;
-        let wanted = (size / HEADROOM).min(MAX_HEADROOM).saturating_sub(free);
-        let is_pressed = wanted > 0 && self.bytes.load(Ordering::Relaxed) > 0;
+        let Room { size, free, short } = self.blobs.room().await?;
+        let wanted = (size / HEADROOM).min(MAX_HEADROOM).saturating_sub(free).max(short);
+        let is_pressed = wanted > 0 && self.blobs.metrics().cache_bytes.load(Ordering::Relaxed) > 0;
         let is_due = last.as_ref().is_none_or(|last| {
             let since = last.began.elapsed();
-            let may_change = received != last.received || is_pressed || since >= AT_LEAST;
-            may_change && since >= last.took * REST
+            let may_change = received != last.received || since >= AT_LEAST;
+            is_pressed || (may_change && since >= last.took * REST)
         });
         if is_due {
             let began = Instant::now();
@@ -121,7 +118,7 @@ impl Cache {
                 tracing::debug!(digest = %file.digest, size_bytes = file.size, %reason, "cached copy removed");
             }
         }
-        self.bytes.store(left, Ordering::Relaxed);
+        self.blobs.metrics().cache_bytes.store(left, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -3,12 +3,13 @@
 
 use std::fs;
 
-use tests::Server;
 use tests::cluster::{Cluster, PATIENCE};
 use tests::content::unique_bytes;
 use tests::files::file_of;
 use tests::journal::random;
-use tests::wait_until;
+use tests::server::ServerOptions;
+use tests::volume::{Kind, Volume};
+use tests::{Server, wait_until};
 
 use crate::alone;
 
@@ -83,4 +84,36 @@ fn an_edge_keeps_its_cache_within_the_limit_and_what_is_read_most_in_it() {
         most >> 20,
         left >> 20
     );
+}
+
+#[test]
+fn an_edge_whose_disk_is_smaller_than_what_it_pulls_serves_all_of_it() {
+    let _alone = alone();
+    let mut cluster = Cluster::start(3);
+    let volume = Volume::new(Kind::Ext4, 256);
+    let arguments =
+        ["--join", &cluster.token(&["--edge"]), "--peer-listen", "127.0.0.1:0", "--cache-size", "1TiB"];
+    let edge = Server::start(ServerOptions {
+        arguments: arguments.map(str::to_owned).to_vec(),
+        data: Some(volume.path().join("data")),
+        ..ServerOptions::default()
+    });
+    // Far larger than what is kept free, so that each has to push others out.
+    let blobs: Vec<(String, Vec<u8>)> = (0..6)
+        .map(|number| {
+            let content = unique_bytes(60 << 20);
+            (cluster.nodes[number % 3].root().push_blob(REPOSITORY, &content), content)
+        })
+        .collect();
+    cluster.wait_for_status("all copies to be made", |status| {
+        if status["blobs_under_copied"] == 0 { Ok(()) } else { Err(status.to_string()) }
+    });
+    for blob in &blobs {
+        pull(&edge, blob);
+    }
+    // A push through it is answered 201, not 507.
+    edge.root().push_blob(REPOSITORY, &unique_bytes(1 << 20));
+    let evicted = metric(&edge, "shoal_cache_evicted_copies_total");
+    assert!(evicted >= 3, "{evicted} copies evicted");
+    println!("    cache: 360 MiB pulled through a disk of 256 MiB: {evicted} copies evicted");
 }

@@ -1,6 +1,7 @@
 //! Copies that come from other nodes, leaf by leaf in any order, and end as finished copies.
 //!
-//! Owns the `.incoming` files; `ahead` those that become such. First comes the piece list, proven by the root that the record names; then every leaf is
+//! Owns the `.incoming` files; `ahead` those that become such. First comes the piece list, proven by the root that the
+//! record names; then every leaf is
 //! checked against it *before* it is written, so a partial file holds right leaves and holes, nothing else, and its
 //! leaves can be served while the rest is on its way. Never talks to the network, never decides whom to ask.
 
@@ -13,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use proto::digest::Digest;
@@ -195,6 +196,16 @@ impl Transfers {
 
 /// See [`crate::BlobStore::receive`].
 pub(crate) async fn receive(inner: &Arc<Inner>, copy: BlobCopy) -> Result<Incoming, BlobError> {
+    let began = Instant::now();
+    loop {
+        match begin(inner, copy).await {
+            Err(BlobError::Full) if inner.volume.may_get_room(began).await => {}
+            done => return done,
+        }
+    }
+}
+
+async fn begin(inner: &Arc<Inner>, copy: BlobCopy) -> Result<Incoming, BlobError> {
     let begin = {
         let inner = Arc::clone(inner);
         move || {
