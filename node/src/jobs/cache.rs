@@ -23,6 +23,8 @@ use crate::registry::RegistryError;
 const PERIOD: Duration = Duration::from_millis(250);
 /// Between two looks at all files although no copy came: layouts and records change too.
 const AT_LEAST: Duration = Duration::from_secs(600);
+/// After a failed look, such as one without contact to the cluster.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// So many times as long as a look at all files took, none follows.
 const REST: u32 = 10;
 /// Part of the volume that the cache may have if nobody says otherwise.
@@ -57,6 +59,7 @@ impl Cache {
             match stop.run_until_cancelled(self.look(&mut last)).await {
                 Some(Err(error)) => {
                     tracing::warn!(reason = %crate::telemetry::log::chain(&error), "cache not looked through");
+                    stop.run_until_cancelled(tokio::time::sleep(AFTER_FAILURE)).await;
                 }
                 Some(Ok(())) | None => {}
             }
@@ -67,8 +70,11 @@ impl Cache {
     async fn look(&self, last: &mut Option<Looked>) -> Result<(), RegistryError> {
         let received = self.blobs.metrics().copies_received.get();
         let Room { size, free, short } = self.blobs.room().await?;
+        let cached = self.blobs.metrics().cache_bytes.load(Ordering::Relaxed);
+        // What would not fit even then must not cost the cache.
+        let short = if short <= cached { short } else { 0 };
         let wanted = (size / HEADROOM).min(MAX_HEADROOM).saturating_sub(free).max(short);
-        let is_pressed = wanted > 0 && self.blobs.metrics().cache_bytes.load(Ordering::Relaxed) > 0;
+        let is_pressed = wanted > 0 && cached > 0;
         let is_due = last.as_ref().is_none_or(|last| {
             let since = last.began.elapsed();
             let may_change = received != last.received || since >= AT_LEAST;

@@ -1,7 +1,7 @@
 //! Copies that come from other nodes, leaf by leaf in any order, and end as finished copies.
 //!
 //! Owns the `.incoming` files; `ahead` those that become such. First comes the piece list, proven by the root that the
-//! record names; then every leaf is
+//! record names, and what is in the file already is checked against it; then every leaf is
 //! checked against it *before* it is written, so a partial file holds right leaves and holes, nothing else, and its
 //! leaves can be served while the rest is on its way. Never talks to the network, never decides whom to ask.
 
