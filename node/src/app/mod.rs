@@ -180,8 +180,7 @@ impl Node {
         let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
         let edge = Edge::of(metadata, key.node(), config.edge)?;
         let scrub = Arc::new(Progress::default());
-        let figures = figures(parts, scrub.clone(), edge.clone());
-        let metrics = Arc::new(Metrics::new(figures));
+        let metrics = Arc::new(Metrics::new(figures(parts, scrub.clone(), edge.clone())));
         let draining = Arc::new(AtomicBool::new(false));
         let facts =
             Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
@@ -245,12 +244,7 @@ impl Node {
                 file: config.data_dir.join("scrub.json"),
             },
             repair: Repair { metadata: metadata.clone(), copies },
-            cache: Cache {
-                node: key.node(),
-                metadata: metadata.clone(),
-                blobs: blobs.clone(),
-                limit: config.cache_size,
-            },
+            cache: Cache::new(key.node(), metadata.clone(), blobs.clone(), config.cache_size),
             edge,
             metrics,
             draining,

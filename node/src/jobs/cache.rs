@@ -36,11 +36,10 @@ const MAX_HEADROOM: u64 = 1 << 30;
 
 /// See the module.
 pub(crate) struct Cache {
-    pub(crate) node: NodeId,
-    pub(crate) metadata: Metadata,
-    pub(crate) blobs: BlobStore,
-    /// Bytes that it may have; a tenth of the volume if not said.
-    pub(crate) limit: Option<u64>,
+    node: NodeId,
+    metadata: Metadata,
+    blobs: BlobStore,
+    limit: Option<u64>,
 }
 
 /// The last look at all files.
@@ -52,16 +51,18 @@ struct Looked {
 }
 
 impl Cache {
+    /// `limit`: bytes that it may have, a tenth of the volume if not said. Nothing runs before [`Cache::run`].
+    pub(crate) fn new(node: NodeId, metadata: Metadata, blobs: BlobStore, limit: Option<u64>) -> Self {
+        Self { node, metadata, blobs, limit }
+    }
+
     /// Works until `stop`. Dropping it in the middle loses nothing.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut last = None;
         while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
-            match stop.run_until_cancelled(self.look(&mut last)).await {
-                Some(Err(error)) => {
-                    tracing::warn!(reason = %crate::telemetry::log::chain(&error), "cache not looked through");
-                    stop.run_until_cancelled(tokio::time::sleep(AFTER_FAILURE)).await;
-                }
-                Some(Ok(())) | None => {}
+            if let Some(Err(error)) = stop.run_until_cancelled(self.look(&mut last)).await {
+                tracing::warn!(reason = %crate::telemetry::log::chain(&error), "cache not looked through");
+                stop.run_until_cancelled(tokio::time::sleep(AFTER_FAILURE)).await;
             }
         }
     }
