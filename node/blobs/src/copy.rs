@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::SystemTime;
 
 use proto::digest::Digest;
 use proto::upload::UploadId;
@@ -36,6 +38,10 @@ pub struct StoredFile {
     pub generation: UploadId,
     /// Length in bytes; 0 when only a piece list is left.
     pub size: u64,
+    /// Names the file itself: another one that takes its name has another number; 0 when only a piece list is left.
+    pub inode: u64,
+    /// When it was written or read last, as far as this process knows, milliseconds since 1970.
+    pub last_use_ms: u64,
 }
 
 impl Inner {
@@ -132,6 +138,21 @@ impl Inner {
         Ok(removed)
     }
 
+    /// As [`Inner::remove`], if the name still leads to that very file.
+    pub(crate) fn evict(&self, file: &StoredFile) -> Result<bool, BlobError> {
+        let _replacing = self.damage.lock_names();
+        let data = self.layout.copy(&file.digest, file.generation);
+        if look_at(&data)?.is_none_or(|found| found.ino() != file.inode) {
+            return Ok(false);
+        }
+        let removed = remove_if_there(&data)?;
+        remove_if_there(&self.layout.pieces(&file.digest, file.generation))?;
+        self.copies.forget(&(file.digest, file.generation));
+        self.volume.metrics.evicted_copies.add(1);
+        self.volume.metrics.evicted_bytes.add(file.size);
+        Ok(removed)
+    }
+
     /// All copies in a shard, in order.
     pub(crate) fn list(&self, shard: Shard) -> Result<Vec<StoredFile>, BlobError> {
         let path = self.layout.shard(shard);
@@ -139,7 +160,7 @@ impl Inner {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(BlobError::io("list", &path))?,
         };
-        let mut sizes = BTreeMap::new();
+        let mut files = BTreeMap::new();
         for entry in entries {
             let name = entry.map_err(BlobError::io("list", &path))?.file_name();
             let Some(key) = path::parse_copy(shard, &name) else {
@@ -147,21 +168,36 @@ impl Inner {
                 continue;
             };
             let is_list = name.as_encoded_bytes().ends_with(b".pieces");
-            let size = if is_list { 0 } else { file_size(&path.join(&name))? };
-            let known = sizes.entry(key).or_insert(0);
-            *known = size.max(*known);
+            let found = if is_list { None } else { look_at(&path.join(&name))? };
+            let known = files.entry(key).or_insert(None);
+            *known = found.or(known.take());
         }
-        let file = |((digest, generation), size)| StoredFile { digest, generation, size };
-        Ok(sizes.into_iter().map(file).collect())
+        let file = |((digest, generation), found): (_, Option<fs::Metadata>)| {
+            let written = found.as_ref().and_then(|found| found.modified().ok()).map_or(0, millis);
+            StoredFile {
+                digest,
+                generation,
+                size: found.as_ref().map_or(0, fs::Metadata::len),
+                inode: found.as_ref().map_or(0, fs::Metadata::ino),
+                last_use_ms: self.copies.last_use_ms(&(digest, generation)).max(written),
+            }
+        };
+        Ok(files.into_iter().map(file).collect())
     }
 }
 
-/// 0 for a file that was removed meanwhile.
-fn file_size(path: &Path) -> Result<u64, BlobError> {
+/// `None` for a file that was removed meanwhile.
+fn look_at(path: &Path) -> Result<Option<fs::Metadata>, BlobError> {
     match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        found => Ok(found.map_err(BlobError::io("look at", path))?.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some).map_err(BlobError::io("look at", path)),
     }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Unlinks a file; false if there was none.

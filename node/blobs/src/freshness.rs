@@ -13,6 +13,7 @@ use lru::LruCache;
 use proto::digest::Digest;
 use proto::upload::UploadId;
 
+use crate::copy::millis;
 use crate::pieces::PieceList;
 
 /// Bytes that are checked together; a whole number of leaves.
@@ -26,6 +27,8 @@ pub(crate) const FRESH: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(20);
 
 const MAX_COPIES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// Copies whose last use is remembered; of others the file's time stamp counts.
+const MAX_USED: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// What identifies the state of a file without reading it.
@@ -122,20 +125,25 @@ pub(crate) struct Copies(Mutex<Known>);
 struct Known {
     copies: LruCache<Key, Arc<Knowledge>>,
     bytes: usize,
+    /// When copies were opened, milliseconds since 1970.
+    used: LruCache<Key, u64>,
 }
 
 impl Copies {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Known { copies: LruCache::new(MAX_COPIES), bytes: 0 }))
+        Self(Mutex::new(Known { copies: LruCache::new(MAX_COPIES), bytes: 0, used: LruCache::new(MAX_USED) }))
     }
 
+    /// Counts as a use.
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Knowledge>> {
-        self.known().copies.get(key).cloned()
+        let mut known = self.known();
+        known.used.put(*key, millis(SystemTime::now()));
+        known.copies.get(key).cloned()
     }
 
-    /// The copies read last, the one not read for longest first.
-    pub(crate) fn by_last_use(&self) -> Vec<Key> {
-        self.known().copies.iter().rev().map(|(key, _)| *key).collect()
+    /// When the copy was opened last; 0 if that is not known any more.
+    pub(crate) fn last_use_ms(&self, key: &Key) -> u64 {
+        self.known().used.peek(key).copied().unwrap_or(0)
     }
 
     /// Remembers, and forgets what was not read for longest when that is too much.

@@ -313,3 +313,23 @@ async fn giving_up_wakes_the_readers_and_removes_the_files() {
     test.settle().await;
     assert!(test.names("uploads").is_empty());
 }
+
+#[tokio::test]
+async fn a_copy_that_does_not_fit_waits_for_the_cache_to_make_room() {
+    let test = TestStore::new().await;
+    let remote = Remote::new(600 * KIB);
+    let volume = &test.store.inner().volume;
+    volume.pretend_full(true);
+    // The control: without a cache there is nothing to wait for.
+    assert!(matches!(test.store.receive(remote.copy).await, Err(BlobError::Full)));
+    test.store.room().await.expect("measured");
+    test.store.metrics().cache_bytes.store(1, std::sync::atomic::Ordering::Relaxed);
+    let make_room = async {
+        while test.store.room().await.expect("measured").short == 0 {
+            tokio::task::yield_now().await;
+        }
+        volume.pretend_full(false);
+    };
+    let (incoming, ()) = tokio::join!(test.store.receive(remote.copy), make_room);
+    assert_eq!(incoming.expect("there is room now").missing(), 3);
+}

@@ -35,6 +35,7 @@ pub use reader::Reader;
 pub use scrub::Scrub;
 pub use store::{BlobStore, Settings};
 pub use upload::{Upload, UploadOwner};
+pub use volume::Room;
 
 #[cfg(test)]
 mod damage_test;

@@ -21,6 +21,12 @@ pub struct Metrics {
     pub verified_bytes: Counter,
     /// Bytes of copies checked by [`crate::Scrub`].
     pub scrubbed_bytes: Counter,
+    /// Copies removed by [`crate::BlobStore::evict`].
+    pub evicted_copies: Counter,
+    /// Bytes of them.
+    pub evicted_bytes: Counter,
+    /// Bytes of copies that may be removed by [`crate::BlobStore::evict`], as its caller last counted them.
+    pub cache_bytes: AtomicU64,
     /// Calls of fsync and fdatasync.
     pub fsyncs: Counter,
     /// Copies found missing or damaged.

@@ -23,7 +23,7 @@ use crate::reader::Reader;
 use crate::root;
 use crate::scrub::{self, Scrub};
 use crate::upload::{self, Upload, UploadOwner, Uploads};
-use crate::volume::Volume;
+use crate::volume::{Room, Volume};
 
 /// What an operator or the composition root decides.
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ impl BlobStore {
     /// Does not look whether the finished copy is there already: try [`BlobStore::open_copy`] first.
     ///
     /// # Errors
-    /// [`BlobError::Full`] if the missing part cannot fit; [`BlobError::VolumeFailed`]; [`BlobError::WrongPiece`] if the
+    /// [`BlobError::Full`] if the missing part cannot fit, after 5 s if something can be evicted; [`BlobError::VolumeFailed`]; [`BlobError::WrongPiece`] if the
     /// same generation is being received with another size or root. Dropping the future is safe.
     pub async fn receive(&self, copy: BlobCopy) -> Result<Incoming, BlobError> {
         incoming::receive(&self.inner, copy).await
@@ -170,12 +170,6 @@ impl BlobStore {
     pub async fn expire_incoming(&self, idle: Duration) -> Result<usize, BlobError> {
         let inner = Arc::clone(&self.inner);
         self.inner.blocking(move || incoming::expire(&inner, idle)).await
-    }
-
-    /// Copies in the order in which to evict them: those read lately by this process, the one not read for longest
-    /// first. At most 4096 are remembered; copies that are not among them were read before all of these.
-    pub fn read_lately(&self) -> Vec<(Digest, UploadId)> {
-        self.inner.copies.by_last_use()
     }
 
     /// Makes a staged copy the one that the record names (R4), replacing what lies there, and durable. Does nothing
@@ -231,6 +225,19 @@ impl BlobStore {
     pub async fn remove(&self, digest: &Digest, generation: UploadId) -> Result<bool, BlobError> {
         let (inner, digest) = (Arc::clone(&self.inner), *digest);
         self.inner.blocking(move || inner.remove(&digest, generation)).await
+    }
+
+    /// Removes a copy of the cache, unless another file took its name since it was listed. Open readers go on. True if
+    /// it was removed.
+    pub async fn evict(&self, file: &StoredFile) -> Result<bool, BlobError> {
+        let (inner, file) = (Arc::clone(&self.inner), *file);
+        self.inner.blocking(move || inner.evict(&file)).await
+    }
+
+    /// The room on the volume; what was short is told once.
+    pub async fn room(&self) -> Result<Room, BlobError> {
+        let inner = Arc::clone(&self.inner);
+        self.inner.blocking(move || inner.volume.room()).await
     }
 
     /// Whether some copy of the digest is known to be missing or damaged.

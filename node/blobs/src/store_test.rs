@@ -11,13 +11,14 @@ use crate::{BlobCopy, BlobError, BlobStore, Shard, StoredFile};
 async fn all_files(test: &TestStore) -> Vec<StoredFile> {
     let mut files = Vec::new();
     for shard in Shard::all() {
-        files.extend(test.store.files_in(shard).await.expect("a shard is listed"));
+        let found = test.store.files_in(shard).await.expect("a shard is listed");
+        files.extend(found.into_iter().map(|file| StoredFile { inode: 0, last_use_ms: 0, ..file }));
     }
     files
 }
 
 fn file_of(copy: &BlobCopy) -> StoredFile {
-    StoredFile { digest: copy.digest, generation: copy.generation, size: copy.size }
+    StoredFile { digest: copy.digest, generation: copy.generation, size: copy.size, inode: 0, last_use_ms: 0 }
 }
 
 #[tokio::test]
@@ -187,4 +188,36 @@ async fn names_in_the_wrong_place_are_not_listed() {
     let wrong = test.store.inner().layout.copy(&elsewhere, copy.generation);
     fs::write(shard.join(wrong.file_name().expect("a name")), b"").expect("written");
     assert_eq!(all_files(&test).await, [file_of(&copy)]);
+}
+
+#[tokio::test]
+async fn an_evicted_copy_is_exactly_the_file_that_was_listed() {
+    let test = TestStore::new().await;
+    let (first, second) = (test.put(&content(600_000)).await, test.put(&content(500_000)).await);
+    let listed = |copy: BlobCopy| {
+        let store = &test.store;
+        async move {
+            let files = store.files_in(Shard::of(&copy.digest)).await.expect("a shard is listed");
+            files.into_iter().find(|file| file.digest == copy.digest).expect("it is there")
+        }
+    };
+    let before = listed(first).await;
+    let reader = test.store.open_copy(&first).await.expect("it opens");
+    assert!(listed(first).await.last_use_ms >= before.last_use_ms, "a read is a use");
+    // A file that took the name since then stays.
+    let bytes = fs::read(test.path(&first)).expect("the copy");
+    fs::write(test.root().join("other"), &bytes).expect("another file");
+    fs::rename(test.root().join("other"), test.path(&first)).expect("it takes the name");
+    assert!(!test.store.evict(&before).await.expect("looked at"));
+    assert!(test.path(&first).exists());
+    // The listed one goes, with its list; who reads goes on, and it is no damage.
+    assert!(test.store.evict(&listed(first).await).await.expect("removed"));
+    assert!(!test.path(&first).exists() && !test.list_path(&first).exists());
+    assert_eq!(reader.read(0, 10).await.expect("the file is still open"), bytes[..10]);
+    assert!(test.store.open_cached(&first).await.expect("no damage").is_none());
+    assert!(!test.store.is_damaged(&first.digest));
+    assert!(!test.store.evict(&before).await.expect("nothing is there"));
+    assert_eq!(test.store.metrics().evicted_copies.get(), 1);
+    assert_eq!(test.store.metrics().evicted_bytes.get(), 600_000);
+    assert_eq!(test.read(&second).await.expect("the other one stays").len(), 500_000);
 }

@@ -1,12 +1,12 @@
 //! The volume under the blob directory: durable writes, the fence after a failed one, and the space left.
 //!
-//! Every fsync of the crate goes through here (consistency promise 15). All functions block.
+//! Every fsync of the crate goes through here (consistency promise 15). All functions that are not async block.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::BlobError;
@@ -15,6 +15,10 @@ use crate::metrics::Metrics;
 /// How long a measured amount of free space is believed, less what was written since.
 const SPACE_FRESH: Duration = Duration::from_secs(1);
 
+/// How long a copy that does not fit waits for others to be evicted.
+const ROOM_PATIENCE: Duration = Duration::from_secs(5);
+const ROOM_GLANCE: Duration = Duration::from_millis(100);
+
 /// Largest default reserve, in bytes.
 const RESERVE_MAX: u64 = 64 * 1024 * 1024;
 
@@ -22,9 +26,21 @@ pub(crate) struct Volume {
     root: PathBuf,
     reserve: u64,
     space: Mutex<Space>,
+    short: AtomicU64,
     pub(crate) metrics: Metrics,
     #[cfg(test)]
     full: std::sync::atomic::AtomicBool,
+}
+
+/// What a volume has, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// All of it.
+    pub size: u64,
+    /// What uploads and copies may still take.
+    pub free: u64,
+    /// What was missing when a copy did not fit lately.
+    pub short: u64,
 }
 
 /// A directory that is open for its fsync.
@@ -45,12 +61,13 @@ impl Volume {
     pub(crate) fn open(root: &Path, reserve: Option<u64>) -> io::Result<Self> {
         let stat = rustix::fs::statvfs(root)?;
         let reserve = reserve.unwrap_or((stat.f_blocks * stat.f_frsize / 20).min(RESERVE_MAX));
-        let left = free_bytes(root)?.saturating_sub(reserve);
+        let left = (stat.f_bavail * stat.f_frsize).saturating_sub(reserve);
         let space = Mutex::new(Space { left, measured: Instant::now() });
         Ok(Self {
             root: root.to_owned(),
             reserve,
             space,
+            short: AtomicU64::new(0),
             metrics: Metrics::default(),
             #[cfg(test)]
             full: Default::default(),
@@ -65,8 +82,7 @@ impl Volume {
         }
         let mut space = self.space.lock().unwrap_or_else(|broken| broken.into_inner());
         if space.left <= bytes || space.measured.elapsed() > SPACE_FRESH {
-            let free = free_bytes(&self.root).map_err(BlobError::io("measure", &self.root))?;
-            *space = Space { left: free.saturating_sub(self.reserve), measured: Instant::now() };
+            *space = Space { left: self.measure()?.free, measured: Instant::now() };
         }
         if space.left <= bytes {
             return Err(BlobError::Full);
@@ -75,11 +91,36 @@ impl Volume {
         Ok(())
     }
 
-    /// Says that the volume is full if `bytes` more would not fit now; takes nothing.
+    /// Says that the volume is full if `bytes` more would not fit now, and notes what is short; takes nothing.
     pub(crate) fn check_space(&self, bytes: u64) -> Result<(), BlobError> {
-        self.claim_space(0)?;
-        let free = free_bytes(&self.root).map_err(BlobError::io("measure", &self.root))?;
-        if free.saturating_sub(self.reserve) <= bytes { Err(BlobError::Full) } else { Ok(()) }
+        let claimed = self.claim_space(0);
+        let free = self.measure()?.free;
+        let fits = if free > bytes { claimed } else { Err(BlobError::Full) };
+        if let Err(BlobError::Full) = fits {
+            self.short.fetch_max(bytes.saturating_sub(free) + 1, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// What the volume has now. What was short is told once.
+    pub(crate) fn room(&self) -> Result<Room, BlobError> {
+        Ok(Room { short: self.short.swap(0, Ordering::Relaxed), ..self.measure()? })
+    }
+
+    /// Waits a moment for copies to be evicted; false if there is no hope, or none since `began`.
+    pub(crate) async fn may_get_room(&self, began: Instant) -> bool {
+        let may = self.metrics.cache_bytes.load(Ordering::Relaxed) > 0 && began.elapsed() < ROOM_PATIENCE;
+        if may {
+            tokio::time::sleep(ROOM_GLANCE).await;
+        }
+        may
+    }
+
+    fn measure(&self) -> Result<Room, BlobError> {
+        let stat = rustix::fs::statvfs(&self.root)
+            .map_err(|error| BlobError::io("measure", &self.root)(error.into()))?;
+        let free = (stat.f_bavail * stat.f_frsize).saturating_sub(self.reserve);
+        Ok(Room { size: stat.f_blocks * stat.f_frsize, free, short: 0 })
     }
 
     /// Refuses when an earlier fsync failed.
@@ -131,11 +172,6 @@ impl Volume {
         let failed = self.sync(&self.root, || Err(io::Error::from_raw_os_error(5)));
         assert!(failed.is_err());
     }
-}
-
-fn free_bytes(root: &Path) -> io::Result<u64> {
-    let stat = rustix::fs::statvfs(root)?;
-    Ok(stat.f_bavail * stat.f_frsize)
 }
 
 #[cfg(test)]

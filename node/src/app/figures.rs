@@ -7,21 +7,22 @@ use blobs::BlobStore;
 use cluster::Metadata;
 use peer::{Link, Peers};
 
+use super::Parts;
 use crate::jobs::scrub::Progress;
 use crate::registry::edge::Edge;
 use crate::telemetry::metrics::Figure;
 
 /// Reads them all, whenever it is called.
 pub(super) fn figures(
-    metadata: Metadata,
-    blobs: BlobStore,
-    peers: Peers,
+    parts: &Parts,
     scrub: Arc<Progress>,
     edge: Option<Edge>,
-) -> impl Fn() -> Vec<Figure> + Send + Sync {
+) -> impl Fn() -> Vec<Figure> + Send + Sync + use<> {
+    let (metadata, blobs, peers) = (parts.metadata.clone(), parts.blobs.clone(), parts.peers.clone());
     move || {
         let figures = [
             of_blobs(&blobs),
+            of_cache(&blobs),
             of_scrub(&blobs, &scrub),
             of_metadata(&metadata),
             of_peers(&peers),
@@ -80,6 +81,19 @@ fn of_blobs(blobs: &BlobStore) -> Vec<Figure> {
             "Pieces from other nodes that were not of the blob",
             disk.pieces_refused.get(),
         ),
+    ]
+}
+
+fn of_cache(blobs: &BlobStore) -> Vec<Figure> {
+    let disk = blobs.metrics();
+    vec![
+        Figure::gauge(
+            "cache_bytes",
+            "Copies here that the cluster does not count on, when last measured",
+            disk.cache_bytes.load(Ordering::Relaxed),
+        ),
+        Figure::counter("cache_evicted_copies", "Such copies that were removed", disk.evicted_copies.get()),
+        Figure::counter("cache_evicted_bytes", "Bytes of them", disk.evicted_bytes.get()),
     ]
 }
 

@@ -5,14 +5,14 @@
 mod figures;
 mod founding;
 mod membership;
+mod process;
 pub(crate) mod recover;
 pub(crate) mod restore;
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -23,7 +23,6 @@ use cluster_core::record::ClusterRecord;
 use peer::{PeerAddress, Peers};
 use proto::identity::Principal;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +41,7 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::http::server;
 use crate::http::tls::Certificate;
+use crate::jobs::cache::Cache;
 use crate::jobs::janitor::Janitor;
 use crate::jobs::membership::Membership;
 use crate::jobs::registration::{Registration, Verdict};
@@ -52,6 +52,7 @@ use crate::registry::edge::Edge;
 use crate::telemetry::metrics::Metrics;
 use figures::figures;
 use membership::Joining;
+use process::{print, raise_open_files, watch_signals};
 
 /// Running requests may take this long after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -68,15 +69,6 @@ pub(crate) fn run(config: Config) -> Result<()> {
     }
     raise_open_files();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
-}
-
-/// Each connection and each blob that is read takes a descriptor.
-fn raise_open_files() {
-    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit of open files stays as it was");
-    }
 }
 
 async fn serve(config: Config) -> Result<()> {
@@ -134,13 +126,6 @@ fn announce(config: &Config, address: SocketAddr) -> Result<()> {
     ))
 }
 
-fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .context("standard output does not take what must be read")
-}
-
 /// What the node is made of.
 struct Parts {
     metadata: Metadata,
@@ -178,6 +163,7 @@ struct Node {
     membership: Membership,
     registration: Registration,
     repair: Repair,
+    cache: Cache,
     edge: Option<Edge>,
     scrub: Scrub,
     draining: Arc<AtomicBool>,
@@ -201,8 +187,7 @@ impl Node {
         let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
         let edge = Edge::of(metadata, key.node(), config.edge)?;
         let scrub = Arc::new(Progress::default());
-        let figures = figures(metadata.clone(), blobs.clone(), peers.clone(), scrub.clone(), edge.clone());
-        let metrics = Arc::new(Metrics::new(figures));
+        let metrics = Arc::new(Metrics::new(figures(parts, scrub.clone(), edge.clone())));
         let draining = Arc::new(AtomicBool::new(false));
         let facts =
             Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
@@ -262,6 +247,7 @@ impl Node {
                 file: config.data_dir.join("scrub.json"),
             },
             repair: Repair { metadata: metadata.clone(), copies },
+            cache: Cache::new(key.node(), metadata.clone(), blobs.clone(), config.cache_size),
             edge,
             metrics,
             draining,
@@ -281,6 +267,7 @@ impl Node {
         let verdict = self.registration.verdict.clone();
         tasks.spawn(self.registration.run(stop.clone()));
         tasks.spawn(self.repair.run(stop.clone()));
+        tasks.spawn(self.cache.run(stop.clone()));
         if let Some(edge) = self.edge {
             tasks.spawn(edge.follow(stop.clone()));
         }
@@ -303,20 +290,4 @@ impl Node {
         }
         verdict.get().map_or(Ok(()), |reason| bail!("{reason}"))
     }
-}
-
-/// Ends when a signal asks the node to stop, or `stop` says so.
-fn watch_signals(stop: CancellationToken, draining: Arc<AtomicBool>) -> Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = stop.cancelled() => {}
-        }
-        tracing::info!("draining");
-        draining.store(true, Ordering::Relaxed);
-        stop.cancel();
-    })
 }

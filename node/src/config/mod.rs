@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) peer_addresses: Vec<HostPort>,
     /// Bytes of stored copies that are checked in a second; 0: none unless asked.
     pub(crate) scrub_rate: u64,
+    /// Bytes of copies that this node keeps without owing them; `None`: a tenth of the volume.
+    pub(crate) cache_size: Option<u64>,
     /// The cluster to become a node of at the first start.
     pub(crate) join: Option<JoinToken>,
     /// What an edge may do without contact.

@@ -35,6 +35,9 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
     let edge = edge(values, mistakes);
     let scrub_rate: Option<Size> =
         parse(values, "scrub_rate", "16MiB", "bytes a second such as 16MiB, or 0,", mistakes);
+    let cache_size = values
+        .get("cache_size")
+        .and_then(|_| parse::<Size>(values, "cache_size", "", "bytes such as 10GiB, or 0,", mistakes));
     let peer_listen = peer_listen(values, listen, mistakes);
     let peer_addresses = peer_addresses(values, peer_listen, mistakes);
     let tls = tls(values, mistakes);
@@ -67,6 +70,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
         peer_listen: peer_listen?,
         peer_addresses: peer_addresses?,
         scrub_rate: scrub_rate?.0,
+        cache_size: cache_size.map(|size| size.0),
         join,
         edge: edge?,
     })

@@ -123,10 +123,14 @@ fn broken_files_are_named() {
 
 #[test]
 fn sizes_have_units_and_nonsense_is_refused() {
-    let rate = |text: &str| load(&["--scrub-rate", text], &[]).map(|config| config.scrub_rate);
+    let rate = |text: &str| load(&[], &[("SHOAL_SCRUB_RATE", text)]).map(|config| config.scrub_rate);
     assert_eq!(load(&[], &[]).expect("accepted").scrub_rate, 16 << 20);
     assert_eq!(["0", "512", "4KiB", "2GiB"].map(|text| rate(text).ok()), [0, 512, 4096, 2 << 30].map(Some));
+    let cache = |text: &str| load(&[], &[("SHOAL_CACHE_SIZE", text)]).map(|config| config.cache_size);
+    assert_eq!(load(&[], &[]).expect("accepted").cache_size, None);
+    assert_eq!(["0", "10GiB"].map(|text| cache(text).ok()), [0, 10 << 30].map(|size| Some(Some(size))));
     for text in ["", "fast", "1MB", "-1", "1.5MiB", "99999999999TiB", "MiB"] {
         assert_eq!(rate(text).expect_err("refused").len(), 1, "{text}");
+        assert_eq!(cache(text).expect_err("refused").len(), 1, "{text}");
     }
 }

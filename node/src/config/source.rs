@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The settings, by the name they have in the file.
-pub(super) const NAMES: [&str; 19] = [
+pub(super) const NAMES: [&str; 20] = [
     "data_dir",
     "listen",
     "public_url",
@@ -24,6 +24,7 @@ pub(super) const NAMES: [&str; 19] = [
     "max_stale",
     "max_policy_age",
     "scrub_rate",
+    "cache_size",
     "config",
 ];
 
@@ -99,6 +100,10 @@ pub(crate) struct Flags {
     /// [env: SHOAL_SCRUB_RATE] [default: 16MiB]
     #[arg(long, value_name = "SIZE")]
     scrub_rate: Option<String>,
+    /// How much this node keeps of what it fetched for its clients alone, such as 10GiB
+    /// [env: SHOAL_CACHE_SIZE] [default: a tenth of the volume]
+    #[arg(long, value_name = "SIZE")]
+    cache_size: Option<String>,
 }
 
 impl Flags {
@@ -123,6 +128,7 @@ impl Flags {
             "max_stale" => self.max_stale.as_ref(),
             "max_policy_age" => self.max_policy_age.as_ref(),
             "scrub_rate" => self.scrub_rate.as_ref(),
+            "cache_size" => self.cache_size.as_ref(),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! Work that recurs on its own.
 
+pub(crate) mod cache;
 pub(crate) mod janitor;
 pub(crate) mod membership;
 pub(crate) mod registration;

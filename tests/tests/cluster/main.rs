@@ -6,6 +6,7 @@
 
 mod anywhere;
 mod backup;
+mod cache;
 mod damage;
 mod edge;
 mod failure;

@@ -4,6 +4,7 @@
 //! reasons in it, so that each can be shown before it is carried out. A plan is made from facts that may be
 //! old; whatever it proposes is judged again when its command is applied.
 
+pub mod cache;
 pub mod layout;
 pub mod placement;
 pub mod repair;

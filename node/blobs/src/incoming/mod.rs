@@ -14,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use proto::digest::Digest;
@@ -196,6 +196,16 @@ impl Transfers {
 
 /// See [`crate::BlobStore::receive`].
 pub(crate) async fn receive(inner: &Arc<Inner>, copy: BlobCopy) -> Result<Incoming, BlobError> {
+    let began = Instant::now();
+    loop {
+        match begin(inner, copy).await {
+            Err(BlobError::Full) if inner.volume.may_get_room(began).await => {}
+            done => return done,
+        }
+    }
+}
+
+async fn begin(inner: &Arc<Inner>, copy: BlobCopy) -> Result<Incoming, BlobError> {
     let begin = {
         let inner = Arc::clone(inner);
         move || {
