@@ -10,6 +10,7 @@ use tests::cluster::{Cluster, PATIENCE, operate};
 use tests::content::{sha256, unique_bytes};
 use tests::process::Daemon;
 use tests::server::binary;
+use tests::wait::wait_for;
 use tests::wait_until;
 
 use crate::alone;
@@ -67,7 +68,9 @@ fn a_copied_data_directory_that_runs_twice_ends_one_of_the_two() {
     command.args(["--peer-listen", "127.0.0.1:0"]);
     let (output, log) = (dir.path().join("output"), dir.path().join("log"));
     let mut later = Daemon::spawn(&mut command, &output, &log).expect("started");
-    wait_until("the older process to end", PATIENCE, || !cluster.nodes[2].is_running());
+    wait_for("the older process to end", PATIENCE, || {
+        if cluster.nodes[2].is_running() { Err(later.tail()) } else { Ok(()) }
+    });
     assert_eq!(cluster.nodes[2].stop().code(), Some(1));
     assert!(cluster.nodes[2].log().contains("copied and runs elsewhere"));
     assert!(matches!(later.ended(), Ok(None)), "the later one goes on");
