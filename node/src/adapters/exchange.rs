@@ -15,6 +15,7 @@ use peer::exchange::{
     self, Blob, Class, Connect, Found, Leaves, Presumed, Reason, Sink, SinkError, Source, Taken,
 };
 use peer::{ByteStream, Peers, Protocol};
+use proto::digest::Digest;
 use proto::identity::NodeId;
 
 use super::members::Directory;
@@ -22,6 +23,9 @@ use crate::auth::node_key::node_of;
 
 /// To connect to a holder.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Nodes of a region that everybody there asks who else fetches a blob.
+const MEETING: usize = 4;
 
 /// All fetches of this node.
 pub(crate) type Fetches = exchange::Fetches<Holders, StoreSink>;
@@ -60,6 +64,18 @@ impl Holders {
             _ => Class::Wide,
         }
     }
+
+    /// Where the nodes of this region that fetch a blob learn of each other.
+    fn meeting(&self, digest: &Digest) -> Vec<NodeId> {
+        let nodes = self.metadata.local().ok().and_then(|reader| state::node::nodes(&reader).ok());
+        let nodes = nodes.unwrap_or_default();
+        let this = self.directory.this_node();
+        let Some(region) = nodes.iter().find(|(node, _)| *node == this).map(|(_, here)| &here.region) else {
+            return Vec::new();
+        };
+        let near = nodes.iter().filter(|(_, record)| record.region == *region).map(|(node, _)| *node);
+        exchange::elected(digest, &near.collect::<Vec<_>>(), MEETING)
+    }
 }
 
 impl Connect for Holders {
@@ -81,8 +97,10 @@ impl Connect for Holders {
         let others = named.into_iter().chain([maker]).filter(|node| !recorded.contains(node));
         let unknown: Vec<_> = others.map(|node| (node, Presumed::Unknown)).collect();
         let complete = recorded.iter().map(|node| (*node, Presumed::Complete));
+        let met = self.meeting(&blob.digest).into_iter().map(|node| (node, Presumed::Nothing));
         complete
             .chain(unknown)
+            .chain(met)
             .filter(|(node, _)| {
                 *node != self.directory.this_node() && self.directory.address(*node).is_some()
             })
