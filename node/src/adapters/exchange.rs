@@ -43,11 +43,17 @@ fn copy_of(blob: &Blob) -> BlobCopy {
     BlobCopy { digest, size, generation, pieces_root }
 }
 
+/// What gives others the blobs of this node.
+pub(crate) type Server = exchange::Server<StoreSource>;
+
 /// Whom to ask for a blob, and how.
+#[derive(Clone)]
 pub(crate) struct Holders {
     pub(crate) peers: Peers,
     pub(crate) directory: Directory,
     pub(crate) metadata: Metadata,
+    /// It knows who asked here.
+    pub(crate) server: Arc<Server>,
 }
 
 impl Holders {
@@ -94,7 +100,8 @@ impl Connect for Holders {
         let recorded = recorded.unwrap_or_default();
         // A staged copy has no record yet; whoever asked us to fetch it made it.
         let maker = blob.generation.node();
-        let others = named.into_iter().chain([maker]).filter(|node| !recorded.contains(node));
+        let asked = self.server.askers(blob);
+        let others = named.into_iter().chain(asked).chain([maker]).filter(|node| !recorded.contains(node));
         let unknown: Vec<_> = others.map(|node| (node, Presumed::Unknown)).collect();
         let complete = recorded.iter().map(|node| (*node, Presumed::Complete));
         let met = self.meeting(&blob.digest).into_iter().map(|node| (node, Presumed::Nothing));
@@ -198,16 +205,20 @@ impl exchange::Copy for Given {
     }
 }
 
+/// Gives what `blobs` has; see [`serve`].
+pub(crate) fn server(blobs: &BlobStore) -> Arc<Server> {
+    exchange::Server::new(StoreSource(blobs.clone()), exchange::Limits::default())
+}
+
 /// Answers other members that fetch blobs from now on.
-pub(crate) fn serve(peers: &Peers, blobs: &BlobStore, directory: &Directory, metadata: &Metadata) {
-    let holders =
-        Arc::new(Holders { peers: peers.clone(), directory: directory.clone(), metadata: metadata.clone() });
-    let server = exchange::Server::new(StoreSource(blobs.clone()), exchange::Limits::default());
+pub(crate) fn serve(holders: Holders) {
+    let peers = holders.peers.clone();
+    let holders = Arc::new(holders);
     peers.serve_streams(Protocol::Blob, move |key, stream| {
-        let (server, holders) = (Arc::clone(&server), Arc::clone(&holders));
+        let holders = Arc::clone(&holders);
         async move {
             let Some(asker) = node_of(key.as_bytes()) else { return };
-            if let Err(error) = server.serve(stream, asker, holders.class(asker)).await {
+            if let Err(error) = holders.server.serve(stream, asker, holders.class(asker)).await {
                 tracing::debug!(node.id = %asker, %error, "exchange ended early");
             }
         }
