@@ -84,8 +84,7 @@ async fn all_who_want_a_blob_share_one_fetch() {
     let source = TestSource::new(&test, Manner::Honest);
     net.add(1, Class::Region, source.clone());
     let all = fetches(&net);
-    let handles: Vec<_> =
-        (0..10).map(|_| all.fetch(test.blob, TestSink::new(&test, false))).collect();
+    let handles: Vec<_> = (0..10).map(|_| all.fetch(test.blob, TestSink::new(&test, false))).collect();
     for handle in &handles {
         handle.done().await.expect("it comes");
     }

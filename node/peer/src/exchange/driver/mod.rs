@@ -181,8 +181,7 @@ impl<C: Connect, S: Sink> Fetches<C, S> {
         running.insert(key, Arc::downgrade(&held));
         drop(running);
         let node = self.shelf.node;
-        let seed =
-            blob.digest.hash().iter().fold(node.get(), |seed, byte| mix(seed ^ u64::from(*byte)));
+        let seed = blob.digest.hash().iter().fold(node.get(), |seed, byte| mix(seed ^ u64::from(*byte)));
         let (connect, quarantine) = (Arc::clone(&self.shelf.connect), Arc::clone(&self.shelf.quarantine));
         self.shelf.tasks.spawn(run::run(shared, connect, quarantine, node, seed));
         Fetch { held }

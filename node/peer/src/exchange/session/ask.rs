@@ -158,7 +158,7 @@ impl Session {
                     let took = now.saturating_sub(ask.answered_at.unwrap_or(ask.began));
                     holder.completed(leaves.end - leaves.start, took, &self.map.cut);
                     if holder.class == Class::Wide {
-                        self.wide.completed(took, ASK_AIM);
+                        self.wide.completed(leaves.end - leaves.start, took, ASK_AIM);
                     }
                 }
             }

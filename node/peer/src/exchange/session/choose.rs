@@ -36,10 +36,7 @@ impl Session {
             return;
         }
         let candidates = self.holders.iter().filter(|(_, holder)| {
-            holder.is_ready(now)
-                && holder.others == 0
-                && holder.lacks_until <= now
-                && !holder.is_guess()
+            holder.is_ready(now) && holder.others == 0 && holder.lacks_until <= now && !holder.is_guess()
         });
         let order = self.order;
         let best = candidates.min_by_key(|(node, holder)| {

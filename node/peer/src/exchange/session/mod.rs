@@ -30,8 +30,8 @@ use holder::Holder;
 use map::Map;
 use region::Wide;
 
-pub(super) use fact::{Decision, End, Fact};
 pub use fact::Failure;
+pub(super) use fact::{Decision, End, Fact};
 pub use holder::{Class, Found, Presumed, Reason};
 
 /// A holder that sends less than [`PROGRESS`] bytes for this long is left.

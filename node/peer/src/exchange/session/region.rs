@@ -8,7 +8,6 @@ use proto::identity::NodeId;
 use super::holder::{Class, Holder, Knows};
 use super::{ASKS_MAX, PATIENCE, Session};
 use crate::exchange::codec::What;
-use crate::exchange::leaves::LEAF;
 use crate::exchange::random::mix;
 
 /// Nodes of a region that fetch one blob over the wide area.
@@ -16,6 +15,9 @@ const SHARES: usize = 4;
 
 /// How long a fetch may wait for the first words of nodes nearby before it goes far.
 const MEETING: Duration = Duration::from_millis(300);
+
+/// How long a node must have fetched over the wide area itself to know how fast that goes.
+const MEASURED: Duration = Duration::from_secs(1);
 
 /// Asks over the wide area that fly at first. Few: what flies may be on its way to a neighbour too, and on a slow link
 /// many asks would only wait for each other.
@@ -27,6 +29,10 @@ pub(super) struct Wide {
     share: Option<(u64, u64)>,
     /// Asks over the wide area that may fly.
     asks: usize,
+    /// Leaves that came over it, and for how long some were on their way.
+    came: u64,
+    busy: Duration,
+    looked_at: Duration,
     /// Since when it has had nothing to fetch there, and how many leaves it missed then.
     idle: Option<(Duration, u64)>,
     /// Others are so slow that it does their part too.
@@ -35,13 +41,22 @@ pub(super) struct Wide {
 
 impl Default for Wide {
     fn default() -> Self {
-        Self { share: Some((0, 1)), asks: FIRST_ASKS, idle: None, helps: false }
+        Self {
+            share: Some((0, 1)),
+            asks: FIRST_ASKS,
+            came: 0,
+            busy: Duration::ZERO,
+            looked_at: Duration::ZERO,
+            idle: None,
+            helps: false,
+        }
     }
 }
 
 impl Wide {
-    /// An ask over the wide area took so long. `aim`: what it should take.
-    pub(super) fn completed(&mut self, took: Duration, aim: Duration) {
+    /// An ask for `leaves` over the wide area took so long. `aim`: what it should take.
+    pub(super) fn completed(&mut self, leaves: u64, took: Duration, aim: Duration) {
+        self.came += leaves;
         if took < aim {
             self.asks = (self.asks + 1).min(ASKS_MAX);
         } else if took > 4 * aim {
@@ -91,6 +106,10 @@ impl Session {
 
     /// A node whose share is done helps the others if less comes from them than it could fetch itself.
     pub(super) fn watch_others(&mut self, now: Duration) {
+        let looked_at = std::mem::replace(&mut self.wide.looked_at, now);
+        if self.wide.idle.is_none() {
+            self.wide.busy += now.saturating_sub(looked_at);
+        }
         if self.wide_asks() > 0 {
             self.wide.idle = None;
             return;
@@ -100,11 +119,10 @@ impl Session {
         if now.saturating_sub(since) < PATIENCE {
             return;
         }
-        let far = self.holders.values().filter(|holder| holder.class == Class::Wide);
-        let own: u64 = far.filter_map(|holder| holder.rate).sum();
-        let theirs = before.saturating_sub(missing) * LEAF / PATIENCE.as_secs();
-        self.wide.helps |= theirs < own / 2;
-        self.wide.idle = None;
+        let theirs = before.saturating_sub(missing) as f64 / PATIENCE.as_secs_f64();
+        let own = self.wide.came as f64 / self.wide.busy.as_secs_f64();
+        self.wide.helps |= self.wide.busy >= MEASURED && theirs < own / 2.0;
+        self.wide.idle = Some((now, missing));
     }
 }
 

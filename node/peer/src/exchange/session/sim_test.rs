@@ -365,7 +365,8 @@ impl Sim {
     fn blocked_until(&mut self, server: usize) -> Option<Micros> {
         let free_at = |sim: &Self, answer: &Answering| {
             let region = sim.nodes[answer.to].region;
-            let crosses = sim.nodes[server].region != region && sim.nodes[answer.to].flying.contains_key(&answer.ask);
+            let crosses =
+                sim.nodes[server].region != region && sim.nodes[answer.to].flying.contains_key(&answer.ask);
             if crosses { sim.wide[region].1.saturating_sub(WIDE_QUEUE) } else { 0 }
         };
         let ways: Vec<_> = self.nodes[server].answering.iter().map(|answer| free_at(self, answer)).collect();
