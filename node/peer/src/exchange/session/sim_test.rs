@@ -26,7 +26,7 @@ const WIDE_QUEUE: Micros = 50_000;
 /// Nodes of a region where fetchers meet.
 const MEETING: usize = 4;
 const TICK: Micros = 50_000;
-const ANSWERS: usize = 16;
+const ANSWERS: usize = 8;
 const TURN: Micros = 500_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
