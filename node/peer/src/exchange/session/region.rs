@@ -17,7 +17,7 @@ const SHARES: usize = 4;
 const MEETING: Duration = Duration::from_millis(300);
 
 /// How long a node must have fetched over the wide area itself to know how fast that goes.
-const MEASURED: Duration = Duration::from_secs(1);
+const MEASURED: Duration = Duration::from_millis(250);
 
 /// Asks over the wide area that fly at first. Few: what flies may be on its way to a neighbour too, and on a slow link
 /// many asks would only wait for each other.
