@@ -14,7 +14,6 @@ use cluster_core::plan::placement;
 use cluster_core::state;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use peer::exchange::WideArea;
 use peer::{Peers, Protocol};
 use prost::Message as _;
 use proto::digest::Digest;
@@ -219,7 +218,7 @@ impl Copies {
                 Err(error) => return Err(error.into()),
             }
         }
-        let fetch = self.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming));
+        let fetch = self.fetches.fetch(blob_of(copy), StoreSink(incoming));
         tokio::select! {
             done = fetch.done() => Ok(done?),
             () = self.until_nowhere(copy) => Err(BlobError::Missing.into()),

@@ -15,6 +15,7 @@ use peer::exchange::{
     self, Blob, Class, Connect, Found, Leaves, Presumed, Reason, Sink, SinkError, Source, Taken,
 };
 use peer::{ByteStream, Peers, Protocol};
+use proto::digest::Digest;
 use proto::identity::NodeId;
 
 use super::members::Directory;
@@ -22,6 +23,9 @@ use crate::auth::node_key::node_of;
 
 /// To connect to a holder.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Nodes of a region that everybody there asks who else fetches a blob.
+const MEETING: usize = 4;
 
 /// All fetches of this node.
 pub(crate) type Fetches = exchange::Fetches<Holders, StoreSink>;
@@ -39,11 +43,17 @@ fn copy_of(blob: &Blob) -> BlobCopy {
     BlobCopy { digest, size, generation, pieces_root }
 }
 
+/// What gives others the blobs of this node.
+pub(crate) type Server = exchange::Server<StoreSource>;
+
 /// Whom to ask for a blob, and how.
+#[derive(Clone)]
 pub(crate) struct Holders {
     pub(crate) peers: Peers,
     pub(crate) directory: Directory,
     pub(crate) metadata: Metadata,
+    /// It knows who asked here.
+    pub(crate) server: Arc<Server>,
 }
 
 impl Holders {
@@ -59,6 +69,18 @@ impl Holders {
             (Some((here, _)), Some((there, _))) if here == there => Class::Region,
             _ => Class::Wide,
         }
+    }
+
+    /// Where the nodes of this region that fetch a blob learn of each other.
+    fn meeting(&self, digest: &Digest) -> Vec<NodeId> {
+        let nodes = self.metadata.local().ok().and_then(|reader| state::node::nodes(&reader).ok());
+        let nodes = nodes.unwrap_or_default();
+        let this = self.directory.this_node();
+        let Some(region) = nodes.iter().find(|(node, _)| *node == this).map(|(_, here)| &here.region) else {
+            return Vec::new();
+        };
+        let near = nodes.iter().filter(|(_, record)| record.region == *region).map(|(node, _)| *node);
+        exchange::elected(digest, &near.collect::<Vec<_>>(), MEETING)
     }
 }
 
@@ -78,11 +100,14 @@ impl Connect for Holders {
         let recorded = recorded.unwrap_or_default();
         // A staged copy has no record yet; whoever asked us to fetch it made it.
         let maker = blob.generation.node();
-        let others = named.into_iter().chain([maker]).filter(|node| !recorded.contains(node));
+        let asked = self.server.askers(blob);
+        let others = named.into_iter().chain(asked).chain([maker]).filter(|node| !recorded.contains(node));
         let unknown: Vec<_> = others.map(|node| (node, Presumed::Unknown)).collect();
         let complete = recorded.iter().map(|node| (*node, Presumed::Complete));
+        let met = self.meeting(&blob.digest).into_iter().map(|node| (node, Presumed::Nothing));
         complete
             .chain(unknown)
+            .chain(met)
             .filter(|(node, _)| {
                 *node != self.directory.this_node() && self.directory.address(*node).is_some()
             })
@@ -180,16 +205,20 @@ impl exchange::Copy for Given {
     }
 }
 
+/// Gives what `blobs` has; see [`serve`].
+pub(crate) fn server(blobs: &BlobStore) -> Arc<Server> {
+    exchange::Server::new(StoreSource(blobs.clone()), exchange::Limits::default())
+}
+
 /// Answers other members that fetch blobs from now on.
-pub(crate) fn serve(peers: &Peers, blobs: &BlobStore, directory: &Directory, metadata: &Metadata) {
-    let holders =
-        Arc::new(Holders { peers: peers.clone(), directory: directory.clone(), metadata: metadata.clone() });
-    let server = exchange::Server::new(StoreSource(blobs.clone()), exchange::Limits::default());
+pub(crate) fn serve(holders: Holders) {
+    let peers = holders.peers.clone();
+    let holders = Arc::new(holders);
     peers.serve_streams(Protocol::Blob, move |key, stream| {
-        let (server, holders) = (Arc::clone(&server), Arc::clone(&holders));
+        let holders = Arc::clone(&holders);
         async move {
             let Some(asker) = node_of(key.as_bytes()) else { return };
-            if let Err(error) = server.serve(stream, asker, holders.class(asker)).await {
+            if let Err(error) = holders.server.serve(stream, asker, holders.class(asker)).await {
                 tracing::debug!(node.id = %asker, %error, "exchange ended early");
             }
         }

@@ -139,10 +139,17 @@ struct Parts {
 }
 
 impl Parts {
-    fn copies(&self) -> Copies {
+    fn holders(&self) -> Holders {
+        Holders {
+            peers: self.peers.clone(),
+            directory: self.directory.clone(),
+            metadata: self.metadata.clone(),
+            server: exchange::server(&self.blobs),
+        }
+    }
+
+    fn copies(&self, holders: Holders) -> Copies {
         let Self { metadata, blobs, peers, directory, incarnation, .. } = self;
-        let holders =
-            Holders { peers: peers.clone(), directory: directory.clone(), metadata: metadata.clone() };
         Copies {
             peers: peers.clone(),
             directory: directory.clone(),
@@ -192,7 +199,8 @@ impl Node {
         let facts =
             Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
         let authenticator = Authenticator::new(metadata.clone(), root, tokens);
-        let copies = parts.copies();
+        let holders = parts.holders();
+        let copies = parts.copies(holders.clone());
         let registry = Registry {
             metadata: metadata.clone(),
             blobs: blobs.clone(),
@@ -209,7 +217,7 @@ impl Node {
         };
         join::serve(peers, metadata);
         copies.serve();
-        exchange::serve(peers, blobs, directory, metadata);
+        exchange::serve(holders);
         relay::serve(peers, oci::router(Arc::new(api(None))));
         let relay = Relay::new(peers.clone(), directory.clone(), tasks.clone());
         let admin = Arc::new(Admin {

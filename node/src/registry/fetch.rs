@@ -6,7 +6,6 @@ use blobs::{BlobCopy, BlobError, Reader};
 use bytes::Bytes;
 use cluster_core::record::BlobRecord;
 use cluster_core::state;
-use peer::exchange::WideArea;
 
 use super::{Registry, RegistryError};
 use crate::adapters::exchange::{Fetch, StoreSink, blob_of};
@@ -75,7 +74,7 @@ impl Registry {
 
     async fn open_elsewhere(&self, copy: &BlobCopy) -> Result<Fetch, RegistryError> {
         let incoming = self.blobs.receive(*copy).await?;
-        Ok(self.copies.fetches.fetch(blob_of(copy), WideArea::Free, StoreSink(incoming)))
+        Ok(self.copies.fetches.fetch(blob_of(copy), StoreSink(incoming)))
     }
 
     fn names_others(&self, record: &BlobRecord) -> bool {

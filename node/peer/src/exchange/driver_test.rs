@@ -26,7 +26,7 @@ async fn a_blob_comes_whole_although_one_holder_lies_and_one_stands_still() {
     net.add(4, Class::Region, TestSource::new(&test, Manner::Damaged(20)));
     net.add(5, Class::Region, TestSource::new(&test, Manner::Honest));
     let sink = TestSink::new(&test, false);
-    let fetch = fetches(&net).fetch(test.blob, WideArea::Free, sink.clone());
+    let fetch = fetches(&net).fetch(test.blob, sink.clone());
     let began = std::time::Instant::now();
     fetch.done().await.expect("one holder is honest");
     assert!(began.elapsed() < Duration::from_secs(20), "stalls cost two seconds each");
@@ -46,7 +46,7 @@ async fn memory_stays_bounded_with_many_holders() {
         net.add(node, Class::Region, TestSource::new(&test, Manner::Honest));
     }
     let sink = TestSink::new(&test, false);
-    let fetch = fetches(&net).fetch(test.blob, WideArea::Free, sink.clone());
+    let fetch = fetches(&net).fetch(test.blob, sink.clone());
     fetch.done().await.expect("all are honest");
     assert!(sink.content() == test.content);
     println!("peak memory of leaves in flight, 39 holders: {} KiB", fetch.peak_memory() / 1024);
@@ -58,7 +58,7 @@ async fn memory_stays_bounded_with_many_holders() {
 async fn readers_get_their_range_in_order_while_the_rest_is_coming() {
     let (test, net) = (TestBlob::new(12 * MIB + 77), TestNet::default());
     net.add(1, Class::Region, TestSource::new(&test, Manner::Honest));
-    let fetch = fetches(&net).fetch(test.blob, WideArea::Free, TestSink::new(&test, false));
+    let fetch = fetches(&net).fetch(test.blob, TestSink::new(&test, false));
     let mut readers = tokio::task::JoinSet::new();
     for range in [0..u64::MAX, 5_000_000..5_000_001, 0..0, 11_999_999..13_000_000, 12_582_989..12_582_990] {
         let mut reader = fetch.read(range.clone());
@@ -84,15 +84,14 @@ async fn all_who_want_a_blob_share_one_fetch() {
     let source = TestSource::new(&test, Manner::Honest);
     net.add(1, Class::Region, source.clone());
     let all = fetches(&net);
-    let handles: Vec<_> =
-        (0..10).map(|_| all.fetch(test.blob, WideArea::Free, TestSink::new(&test, false))).collect();
+    let handles: Vec<_> = (0..10).map(|_| all.fetch(test.blob, TestSink::new(&test, false))).collect();
     for handle in &handles {
         handle.done().await.expect("it comes");
     }
     assert_eq!(served(&source), 32, "each leaf once");
     assert!(handles.iter().all(|handle| Arc::ptr_eq(&handle.sink().0, &handles[0].sink().0)));
     let other = Blob { pieces_root: [9; 32], ..test.blob };
-    let refused = all.fetch(other, WideArea::Free, TestSink::new(&test, false));
+    let refused = all.fetch(other, TestSink::new(&test, false));
     assert!(!Arc::ptr_eq(&refused.sink().0, &handles[0].sink().0), "another root is another blob");
 }
 
@@ -102,7 +101,7 @@ async fn a_fetch_nobody_holds_stops_and_the_next_one_goes_on() {
     let first = TestSource::new(&test, Manner::Staller(10));
     net.add(1, Class::Region, first.clone());
     let (sink, all) = (TestSink::new(&test, false), fetches(&net));
-    let fetch = all.fetch(test.blob, WideArea::Free, sink.clone());
+    let fetch = all.fetch(test.blob, sink.clone());
     while sink.leaves().count() < 8 {
         tokio::task::yield_now().await;
     }
@@ -113,7 +112,7 @@ async fn a_fetch_nobody_holds_stops_and_the_next_one_goes_on() {
     let second = TestSource::new(&test, Manner::Honest);
     net.add(2, Class::Region, second.clone());
     let had = sink.leaves().count();
-    all.fetch(test.blob, WideArea::Free, sink.clone()).done().await.expect("it goes on");
+    all.fetch(test.blob, sink.clone()).done().await.expect("it goes on");
     assert!(sink.content() == test.content);
     assert!(served(&second) <= 32 - had, "{} of {had}", served(&second));
     assert!(all.shutdown(Duration::from_secs(10)).await);
@@ -123,23 +122,23 @@ async fn a_fetch_nobody_holds_stops_and_the_next_one_goes_on() {
 async fn everybody_hears_why_a_fetch_failed() {
     let (test, net) = (TestBlob::new(8 * MIB), TestNet::default());
     let all = fetches(&net);
-    let fetch = all.fetch(test.blob, WideArea::Free, TestSink::new(&test, false));
+    let fetch = all.fetch(test.blob, TestSink::new(&test, false));
     let mut reader = fetch.read(0..1);
     assert!(matches!(reader.next().await, Err(FetchError::Failed(Failure::NoHolder { last: None }))));
     assert!(matches!(fetch.done().await, Err(FetchError::Failed(Failure::NoHolder { .. }))));
 
     net.add(1, Class::Region, TestSource::new(&test, Manner::Honest));
-    let full = all.fetch(test.blob, WideArea::Free, TestSink::new(&test, true));
+    let full = all.fetch(test.blob, TestSink::new(&test, true));
     assert!(matches!(full.done().await, Err(FetchError::Sink(_))), "a failed fetch is not joined");
 
     net.remove(1);
     net.add(2, Class::Region, TestSource::new(&test, Manner::Liar(0)));
-    let lied = all.fetch(test.blob, WideArea::Free, TestSink::new(&test, false));
+    let lied = all.fetch(test.blob, TestSink::new(&test, false));
     let failed = lied.done().await;
     assert!(matches!(failed, Err(FetchError::Failed(Failure::NoHolder { last: Some(Reason::Wrong) }))));
 
     let large = Blob { size: u64::MAX, ..test.blob };
-    let large = all.fetch(large, WideArea::Free, TestSink::new(&test, false));
+    let large = all.fetch(large, TestSink::new(&test, false));
     assert!(matches!(large.done().await, Err(FetchError::TooLarge)));
 }
 
@@ -150,7 +149,7 @@ async fn a_small_blob_is_one_request_to_one_holder() {
         net.add(1, Class::Site, TestSource::new(&test, Manner::Honest));
         net.add(2, Class::Region, TestSource::new(&test, Manner::Honest));
         let sink = TestSink::new(&test, false);
-        fetches(&net).fetch(test.blob, WideArea::Free, sink.clone()).done().await.expect("it comes");
+        fetches(&net).fetch(test.blob, sink.clone()).done().await.expect("it comes");
         assert!(sink.content() == test.content);
         assert_eq!(net.0.opened.load(Ordering::Relaxed), 1, "{size}");
     }
@@ -164,7 +163,7 @@ async fn partial_holders_are_used_for_what_they_have() {
     net.add(1, Class::Region, partial.clone());
     net.add(2, Class::Wide, whole.clone());
     let sink = TestSink::new(&test, false);
-    fetches(&net).fetch(test.blob, WideArea::Free, sink.clone()).done().await.expect("it comes");
+    fetches(&net).fetch(test.blob, sink.clone()).done().await.expect("it comes");
     assert!(sink.content() == test.content);
     assert!(served(&partial) > 0 && served(&whole) >= 64);
 }
@@ -178,7 +177,7 @@ async fn a_liar_is_left_at_its_first_wrong_leaf_and_costs_little() {
     let honest = TestSource::new(&test, Manner::Honest);
     net.add(2, Class::Region, honest.clone());
     let sink = TestSink::new(&test, false);
-    fetches(&net).fetch(test.blob, WideArea::Free, sink.clone()).done().await.expect("one is honest");
+    fetches(&net).fetch(test.blob, sink.clone()).done().await.expect("one is honest");
     assert!(sink.content() == test.content);
     assert_eq!((net.left(1), net.left(2)), (Some(Reason::Wrong), None));
     let refused = sink.0.refused.load(Ordering::Relaxed);
@@ -197,7 +196,7 @@ async fn after_three_wrong_pieces_a_holder_is_not_asked_by_later_fetches() {
     let all = fetches(&net);
     let once = async || {
         let sink = TestSink::new(&test, false);
-        all.fetch(test.blob, WideArea::Free, sink.clone()).done().await.expect("one is honest");
+        all.fetch(test.blob, sink.clone()).done().await.expect("one is honest");
         sink.0.refused.load(Ordering::Relaxed)
     };
     let mut lies = 0;
@@ -223,7 +222,7 @@ async fn a_holder_that_stalls_or_trickles_is_left_within_two_seconds() {
         net.add(1, Class::Site, TestSource::new(&test, manner));
         let all = fetches(&net);
         let sink = TestSink::new(&test, false);
-        let fetch = all.fetch(test.blob, WideArea::Free, sink.clone());
+        let fetch = all.fetch(test.blob, sink.clone());
         // Nobody else has it, so no endgame hides how long the holder is waited for.
         let began = std::time::Instant::now();
         while net.left(1).is_none() {
@@ -234,7 +233,7 @@ async fn a_holder_that_stalls_or_trickles_is_left_within_two_seconds() {
         net.add(2, Class::Region, TestSource::new(&test, Manner::Honest));
         let fetch = match fetch.done().await {
             Ok(()) => fetch,
-            Err(_) => all.fetch(test.blob, WideArea::Free, sink.clone()),
+            Err(_) => all.fetch(test.blob, sink.clone()),
         };
         fetch.done().await.expect("the other one is honest");
         assert!(sink.content() == test.content);

@@ -22,7 +22,7 @@ pub use codec::{Blob, CodecError, Holding, MAX_SIZE, REQUEST_LEAVES};
 pub use driver::{Connect, Fetch, FetchError, Fetches, Reader, Sink, SinkError, Taken};
 pub use leaves::{Cut, LEAF, Leaves, PIECE_MAX};
 pub use serve::{Copy, Limits, RATE_MIN, Server, Source};
-pub use session::{Class, Failure, Found, Presumed, Reason, WideArea, elected};
+pub use session::{Class, Failure, Found, Presumed, Reason, elected};
 
 #[cfg(test)]
 mod driver_test;

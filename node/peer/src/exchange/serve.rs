@@ -66,7 +66,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            answers: [16, 16, 16],
+            answers: [8, 8, 16],
             rates: [None; 3],
             turn: Duration::from_millis(500),
             idle: Duration::from_secs(60),

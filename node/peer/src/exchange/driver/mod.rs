@@ -27,7 +27,7 @@ use super::codec::Blob;
 use super::leaves::{Cut, Leaves};
 use super::quarantine::Quarantine;
 use super::random::mix;
-use super::session::{Failure, Found, Reason, WideArea};
+use super::session::{Failure, Found, Reason};
 
 pub use reader::Reader;
 
@@ -169,7 +169,7 @@ impl<C: Connect, S: Sink> Fetches<C, S> {
 
     /// Fetches `blob` into `sink`, or joins the fetch that does so already; then `sink` is dropped unused.
     /// Needs a tokio runtime; returns at once.
-    pub fn fetch(&self, blob: Blob, wide: WideArea, sink: S) -> Fetch<S> {
+    pub fn fetch(&self, blob: Blob, sink: S) -> Fetch<S> {
         let key = (blob.digest, blob.generation);
         let mut running = self.shelf.running();
         if let Some(held) = running.get(&key).and_then(Weak::upgrade).filter(|held| held.0.is_wanted(&blob)) {
@@ -180,10 +180,10 @@ impl<C: Connect, S: Sink> Fetches<C, S> {
         let held = Arc::new(Held(Arc::clone(&shared)));
         running.insert(key, Arc::downgrade(&held));
         drop(running);
-        let seed =
-            blob.digest.hash().iter().fold(self.shelf.node.get(), |seed, byte| mix(seed ^ u64::from(*byte)));
+        let node = self.shelf.node;
+        let seed = blob.digest.hash().iter().fold(node.get(), |seed, byte| mix(seed ^ u64::from(*byte)));
         let (connect, quarantine) = (Arc::clone(&self.shelf.connect), Arc::clone(&self.shelf.quarantine));
-        self.shelf.tasks.spawn(run::run(shared, connect, quarantine, wide, seed));
+        self.shelf.tasks.spawn(run::run(shared, connect, quarantine, node, seed));
         Fetch { held }
     }
 

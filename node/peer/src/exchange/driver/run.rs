@@ -14,7 +14,7 @@ use super::lane::{Event, Lane};
 use super::{Connect, FetchError, Shared, Sink};
 use crate::exchange::codec::{MAX_SIZE, What};
 use crate::exchange::quarantine::Quarantine;
-use crate::exchange::session::{AskId, Decision, Fact, Found, Reason, Session, WideArea};
+use crate::exchange::session::{AskId, Decision, Fact, Found, Reason, Session};
 
 /// How often the session is told that time passed.
 const TICK: Duration = Duration::from_millis(50);
@@ -30,7 +30,7 @@ pub(super) async fn run<C: Connect, S: Sink>(
     shared: Arc<Shared<S>>,
     connect: Arc<C>,
     quarantine: Arc<Quarantine>,
-    wide: WideArea,
+    node: NodeId,
     seed: u64,
 ) {
     let stop = shared.stop.clone();
@@ -38,7 +38,7 @@ pub(super) async fn run<C: Connect, S: Sink>(
         if shared.blob.size > MAX_SIZE {
             return Err(FetchError::TooLarge);
         }
-        Run::new(&shared, connect, quarantine, wide, seed).until_done().await?;
+        Run::new(&shared, connect, quarantine, node, seed).until_done().await?;
         Ok(shared.sink.finish().await?)
     };
     let outcome = tokio::select! {
@@ -72,11 +72,11 @@ impl<'a, C: Connect, S: Sink> Run<'a, C, S> {
         shared: &'a Arc<Shared<S>>,
         connect: Arc<C>,
         quarantine: Arc<Quarantine>,
-        wide: WideArea,
+        node: NodeId,
         seed: u64,
     ) -> Self {
         let (events, arriving) = mpsc::channel(EVENTS);
-        let session = Session::new(shared.cut, shared.sink.leaves(), shared.sink.has_list(), wide, seed);
+        let session = Session::new(shared.cut, shared.sink.leaves(), shared.sink.has_list(), node, seed);
         Self {
             shared,
             connect,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::identity::NodeId;
 
-use super::holder::{Knows, Reason};
+use super::holder::{ASK_AIM, Class, Knows, Reason};
 use super::{AskId, Decision, End, NAMES_MAX, PROGRESS, SILENCE, Session};
 use crate::exchange::codec::{Holding, What};
 
@@ -152,10 +152,14 @@ impl Session {
         };
         match end {
             End::Complete => {
+                holder.has_copy = true;
                 if let What::Leaves(leaves) = &ask.what {
                     // The way there and the wait for a turn are no reason to ask for less.
                     let took = now.saturating_sub(ask.answered_at.unwrap_or(ask.began));
                     holder.completed(leaves.end - leaves.start, took, &self.map.cut);
+                    if holder.class == Class::Wide {
+                        self.wide.completed(leaves.end - leaves.start, took, ASK_AIM);
+                    }
                 }
             }
             End::Elsewhere => holder.away_until = now + ELSEWHERE,
@@ -167,7 +171,8 @@ impl Session {
                         self.leave(ask.holder, Reason::Broken, now, out);
                     }
                 }
-                What::Leaves(_) | What::Have => {}
+                What::Leaves(_) => {}
+                What::Have => holder.has_copy = false,
                 What::List | What::Whole => holder.lacks_until = now + LACKS,
             },
             End::Broken => {

@@ -8,7 +8,7 @@ use proto::identity::NodeId;
 
 use super::ask::Ask;
 use super::holder::{Class, Holder, Knows, PIPELINE_MAX};
-use super::{ASKS_MAX, Decision, HEDGE, Session, WideArea};
+use super::{ASKS_MAX, Decision, HEDGE, Session};
 use crate::exchange::codec::What;
 use crate::exchange::random::mix;
 
@@ -36,10 +36,7 @@ impl Session {
             return;
         }
         let candidates = self.holders.iter().filter(|(_, holder)| {
-            holder.is_ready(now)
-                && holder.others == 0
-                && holder.lacks_until <= now
-                && (holder.class != Class::Wide || *what == What::List || self.is_wide_due(0))
+            holder.is_ready(now) && holder.others == 0 && holder.lacks_until <= now && !holder.is_guess()
         });
         let order = self.order;
         let best = candidates.min_by_key(|(node, holder)| {
@@ -79,6 +76,7 @@ impl Session {
         ready.sort_unstable_by_key(|(node, holder)| {
             (holder.class, Reverse(holder.rate.unwrap_or(u64::MAX)), mix(order ^ node.get()))
         });
+        let mut wide = self.wide_asks();
         let mut ready: Vec<NodeId> = ready.into_iter().map(|(node, _)| *node).collect();
         for depth in 1..=PIPELINE_MAX {
             ready.retain(|node| {
@@ -89,8 +87,13 @@ impl Session {
                 if holder.asks >= depth {
                     return true;
                 }
+                let is_wide = holder.class == Class::Wide;
+                if is_wide && !self.wide.has_room(wide) {
+                    return false;
+                }
                 let Some(leaves) = self.pick(*node, holder, now) else { return false };
                 flying += 1;
+                wide += usize::from(is_wide);
                 self.ask(*node, What::Leaves(leaves), now, out);
                 true
             });
@@ -171,15 +174,5 @@ impl Session {
             return true;
         }
         self.is_wide_due(self.map.cut.piece_of(leaf)) && (self.map.near(leaf) == 0 || self.is_impatient)
-    }
-
-    /// Whether it is up to this node to fetch a piece over the wide area.
-    fn is_wide_due(&self, piece: u64) -> bool {
-        let own = match self.wide {
-            WideArea::Free => true,
-            WideArea::Share { index, of } => piece % u64::from(of.max(1)) == u64::from(index),
-            WideArea::Patient => false,
-        };
-        own || self.is_impatient
     }
 }

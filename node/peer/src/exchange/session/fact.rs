@@ -9,22 +9,6 @@ use super::AskId;
 use super::holder::{Found, Reason};
 use crate::exchange::codec::{Holding, What};
 
-/// How this node treats holders in other regions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WideArea {
-    /// It fetches from there what nobody near has.
-    Free,
-    /// As one of `of` elected nodes of its region it fetches the pieces with number % of = index; see [`super::elected`].
-    Share {
-        /// Which of them it is, from 0.
-        index: u32,
-        /// How many there are.
-        of: u32,
-    },
-    /// Others do; it goes there only if nothing comes for three seconds.
-    Patient,
-}
-
 /// What happened.
 #[derive(Clone, Debug)]
 pub(in crate::exchange) enum Fact {

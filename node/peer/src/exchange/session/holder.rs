@@ -44,6 +44,8 @@ pub enum Presumed {
     Complete,
     /// Nobody knows; it is asked.
     Unknown,
+    /// Nothing, but in this region it is asked who fetches the blob: see [`super::elected`].
+    Nothing,
 }
 
 /// A node that may have the blob.
@@ -93,6 +95,9 @@ pub(super) struct Holder {
     pub(super) class: Class,
     pub(super) state: State,
     pub(super) knows: Knows,
+    /// It said that it has a copy, whole or partial.
+    pub(super) has_copy: bool,
+    is_expected: bool,
     /// Leaves that it gave away lately, and those that it has besides.
     pub(super) given: Leaves,
     pub(super) fresh: Leaves,
@@ -119,8 +124,11 @@ pub(super) struct Holder {
 /// How long bytes are counted for one figure of the rate.
 const EPOCH: Duration = Duration::from_millis(500);
 
+/// Most time between two questions to a node that may begin to fetch the same: as long as it does not, we do its part.
+const POLL_GUESS: Duration = Duration::from_millis(250);
+
 /// What one ask should take: long enough to be worth a round trip, short enough to adapt.
-const ASK_AIM: Duration = Duration::from_millis(150);
+pub(super) const ASK_AIM: Duration = Duration::from_millis(150);
 
 /// Most asks that fly to one holder, and the round trip from which on they may.
 pub(super) const PIPELINE_MAX: usize = 8;
@@ -135,6 +143,8 @@ impl Holder {
             class: found.class,
             state: State::Active,
             knows: if found.presumed == Presumed::Complete { Knows::All } else { Knows::Nothing },
+            has_copy: false,
+            is_expected: found.presumed != Presumed::Nothing,
             given: Leaves::none(cut.leaves()),
             fresh: Leaves::none(cut.leaves()),
             asks: 0,
@@ -154,6 +164,11 @@ impl Holder {
 
     pub(super) fn is_active(&self) -> bool {
         self.state == State::Active
+    }
+
+    /// Whether it is only asked for who has the blob.
+    pub(super) fn is_guess(&self) -> bool {
+        !self.is_expected && !self.has_copy
     }
 
     /// Whether it can be asked for something now.
@@ -189,7 +204,8 @@ impl Holder {
             Some(leaves) => leaves.without(&holding.given),
         };
         self.given = holding.given;
-        self.poll_every = if useful { POLL_FIRST } else { (self.poll_every * 2).min(POLL_MAX) };
+        let most = if self.is_guess() { POLL_GUESS } else { POLL_MAX };
+        self.poll_every = if useful { POLL_FIRST } else { (self.poll_every * 2).min(most) };
         self.poll_due = now + self.poll_every;
         let knows = match holding.leaves {
             None => Knows::All,

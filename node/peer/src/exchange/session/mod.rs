@@ -12,6 +12,7 @@ mod choose;
 mod fact;
 mod holder;
 mod map;
+mod region;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -27,9 +28,10 @@ use super::random::{Random, mix};
 use ask::Ask;
 use holder::Holder;
 use map::Map;
+use region::Wide;
 
+pub use fact::Failure;
 pub(super) use fact::{Decision, End, Fact};
-pub use fact::{Failure, WideArea};
 pub use holder::{Class, Found, Presumed, Reason};
 
 /// A holder that sends less than [`PROGRESS`] bytes for this long is left.
@@ -42,7 +44,7 @@ pub(super) const STARVED: Duration = Duration::from_secs(30);
 /// When a second holder is asked for the same list or small blob.
 const HEDGE: Duration = Duration::from_millis(200);
 
-/// How long a node that leaves the wide area to others waits for them.
+/// How long a node that leaves the wide area to others of its region waits for them.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Bounds of the time between two questions to a holder that has nothing for us yet.
@@ -75,7 +77,8 @@ pub(super) type AskId = u64;
 
 /// See the module.
 pub(super) struct Session {
-    wide: WideArea,
+    node: NodeId,
+    wide: Wide,
     /// Order among equally rare pieces.
     order: u64,
     random: Random,
@@ -101,10 +104,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A fetch of what `have` lacks. `listed`: whether the sink has the proven list.
-    pub(super) fn new(cut: Cut, have: Leaves, listed: bool, wide: WideArea, seed: u64) -> Self {
+    /// A fetch by `node` of what `have` lacks. `listed`: whether the sink has the proven list.
+    pub(super) fn new(cut: Cut, have: Leaves, listed: bool, node: NodeId, seed: u64) -> Self {
         Self {
-            wide,
+            node,
+            wide: Wide::default(),
             order: mix(seed),
             random: Random::new(seed),
             map: Map::new(cut, have),
@@ -178,8 +182,10 @@ impl Session {
                 self.ask_hedged(&What::List, now, out);
             }
             self.poll(now, out);
+            self.share(now);
             if self.listed {
                 self.fill(now, out);
+                self.watch_others(now);
             }
         }
         self.find(now, out);
@@ -199,8 +205,9 @@ impl Session {
         self.map.cut.size() < SMALL
     }
 
+    /// Holders that there is hope in.
     fn active(&self) -> usize {
-        self.holders.values().filter(|holder| holder.is_active()).count()
+        self.holders.values().filter(|holder| holder.is_active() && !holder.is_guess()).count()
     }
 
     fn found(&mut self, found: Vec<Found>, now: Duration) -> bool {
@@ -247,8 +254,8 @@ impl Session {
     }
 }
 
-/// The `count` nodes of a region that fetch a blob over the wide area, in the order of their shares: the same everywhere,
-/// another choice for each blob (rendezvous hashing).
+/// The `count` nodes of a region where those that fetch a blob meet: each asks them, so they know the others. The same
+/// choice everywhere, another for each blob (rendezvous hashing).
 pub fn elected(digest: &Digest, region: &[NodeId], count: usize) -> Vec<NodeId> {
     let name = digest.hash().iter().fold(0, |name, byte| mix(name ^ u64::from(*byte)));
     let mut nodes = region.to_vec();

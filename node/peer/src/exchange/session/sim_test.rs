@@ -1,5 +1,6 @@
 //! A small deterministic network for sessions: nodes with links of a rate and a latency, each serving what it has, some
-//! of them badly. Leaves of all answers of a node share its uplink in turns, and queue for the downlink of the receiver.
+//! of them badly. Leaves of all answers of a node share its uplink in turns, and queue for the downlink of the receiver; what
+//! goes to another region waits at the sender while the link into it is busy.
 //! Time is simulated, so a run depends on its seed only.
 
 use std::cmp::Reverse;
@@ -18,8 +19,14 @@ use crate::exchange::serve::is_elsewhere;
 pub(super) type Micros = u64;
 
 const LATENCY: Micros = 500;
+/// More between regions.
+const WIDE_LATENCY: Micros = 40_000;
+/// What the queue of a link between regions holds.
+const WIDE_QUEUE: Micros = 50_000;
+/// Nodes of a region where fetchers meet.
+const MEETING: usize = 4;
 const TICK: Micros = 50_000;
-const ANSWERS: usize = 16;
+const ANSWERS: usize = 8;
 const TURN: Micros = 500_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +51,10 @@ pub(super) enum Behaviour {
 pub(super) struct SimNode {
     pub(super) behaviour: Behaviour,
     pub(super) class: Class,
+    /// Nodes of other regions are far, whatever their class.
+    pub(super) region: usize,
+    /// When its fetch begins.
+    pub(super) begins: Micros,
     /// Bytes a second.
     pub(super) rate: u64,
     pub(super) session: Option<Session>,
@@ -84,6 +95,8 @@ pub(super) struct Sim {
     pub(super) nodes: Vec<SimNode>,
     /// What a search finds at once; the others are found when named.
     pub(super) tracked: Vec<usize>,
+    /// Links into each region: bytes a second, when free again, and bytes so far.
+    pub(super) wide: Vec<(u64, Micros, u64)>,
     queue: BinaryHeap<Reverse<(Micros, u64)>>,
     events: BTreeMap<u64, Event>,
     next_event: u64,
@@ -100,6 +113,7 @@ impl Sim {
             now: 0,
             nodes: Vec::new(),
             tracked: Vec::new(),
+            wide: Vec::new(),
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             next_event: 0,
@@ -113,10 +127,17 @@ impl Sim {
     }
 
     /// Adds a node that fetches the blob from now on.
-    pub(super) fn fetcher(&mut self, rate: u64, wide: WideArea, seed: u64) -> usize {
-        let session = Session::new(self.cut, Leaves::none(self.cut.leaves()), false, wide, seed);
+    pub(super) fn fetcher(&mut self, rate: u64, seed: u64) -> usize {
+        self.fetcher_of(0, 0, rate, seed)
+    }
+
+    /// Adds a node of a region that fetches the blob from a time on.
+    pub(super) fn fetcher_of(&mut self, region: usize, begins: Micros, rate: u64, seed: u64) -> usize {
+        let none = Leaves::none(self.cut.leaves());
+        let session = Session::new(self.cut, none, false, id(self.nodes.len()), seed);
         let node = self.node(Behaviour::Honest, Class::Region, rate, Some(session));
-        self.plan(0, Event::Tick(node));
+        (self.nodes[node].region, self.nodes[node].begins) = (region, begins);
+        self.plan(begins, Event::Tick(node));
         node
     }
 
@@ -124,6 +145,8 @@ impl Sim {
         self.nodes.push(SimNode {
             behaviour,
             class,
+            region: 0,
+            begins: 0,
             rate,
             session,
             ended: None,
@@ -224,6 +247,10 @@ impl Sim {
                 askers.pop_front();
             }
         }
+        if self.now < self.nodes[to].begins {
+            self.plan(LATENCY, Event::Tell { to: from, fact: Fact::Header(ask, holding) });
+            return self.end(from, ask, End::Missing);
+        }
         let has = |leaf| holding.leaves.as_ref().is_none_or(|leaves| leaves.has(leaf));
         let leaves = match what {
             What::List | What::Have => 0..0,
@@ -282,6 +309,10 @@ impl Sim {
     fn send_next(&mut self, server: usize) {
         self.nodes[server].is_sending = false;
         let vanished = matches!(self.nodes[server].behaviour, Behaviour::Vanishing(at) if at <= self.now);
+        if let Some(free_at) = self.blocked_until(server) {
+            self.nodes[server].is_sending = true;
+            return self.plan(free_at - self.now, Event::SendNext(server));
+        }
         while let Some(mut answer) = self.nodes[server].answering.pop_front() {
             let (to, ask) = (answer.to, answer.ask);
             if vanished {
@@ -319,6 +350,7 @@ impl Sim {
                 self.nodes[server].answering.push_back(answer);
             }
             let sent_at = self.now + up + LATENCY;
+            let sent_at = self.cross(server, to, sent_at, bytes);
             let receiver = &mut self.nodes[to];
             let down = bytes * 1_000_000 / receiver.rate;
             receiver.down_free = sent_at.max(receiver.down_free + down);
@@ -326,6 +358,42 @@ impl Sim {
             self.plan(up, Event::SendNext(server));
             self.plan(arrives, Event::Arrive { to, ask, leaf, wrong, last });
             return;
+        }
+    }
+
+    /// Puts an answer first whose way is free; if there is none, says when one will be.
+    fn blocked_until(&mut self, server: usize) -> Option<Micros> {
+        let free_at = |sim: &Self, answer: &Answering| {
+            let region = sim.nodes[answer.to].region;
+            let crosses =
+                sim.nodes[server].region != region && sim.nodes[answer.to].flying.contains_key(&answer.ask);
+            if crosses { sim.wide[region].1.saturating_sub(WIDE_QUEUE) } else { 0 }
+        };
+        let ways: Vec<_> = self.nodes[server].answering.iter().map(|answer| free_at(self, answer)).collect();
+        match ways.iter().position(|at| *at <= self.now) {
+            Some(first) => self.nodes[server].answering.rotate_left(first),
+            None => return ways.into_iter().min(),
+        }
+        None
+    }
+
+    /// When bytes of `server`, sent at `sent_at`, are in the region of `to`.
+    fn cross(&mut self, server: usize, to: usize, sent_at: Micros, bytes: u64) -> Micros {
+        let region = self.nodes[to].region;
+        if self.nodes[server].region == region {
+            return sent_at;
+        }
+        let (rate, free, crossed) = &mut self.wide[region];
+        *crossed += bytes;
+        *free = sent_at.max(*free + bytes * 1_000_000 / *rate);
+        *free + WIDE_LATENCY
+    }
+
+    fn class_of(&self, node: usize, holder: usize) -> Class {
+        if self.nodes[node].region == self.nodes[holder].region {
+            self.nodes[holder].class
+        } else {
+            Class::Wide
         }
     }
 
@@ -344,7 +412,7 @@ impl Sim {
         if let Fact::Ended(ask, _) = &fact {
             self.nodes[node].flying.remove(ask);
         }
-        let now = Duration::from_micros(self.now);
+        let now = Duration::from_micros(self.now - self.nodes[node].begins.min(self.now));
         let Some(mut session) = self.nodes[node].session.take() else { return };
         let decisions = session.on(now, fact);
         for decision in decisions {
@@ -366,7 +434,7 @@ impl Sim {
             Decision::Find(named) => {
                 let found = |index: usize, presumed| Found {
                     node: id(index),
-                    class: self.nodes[index].class,
+                    class: self.class_of(node, index),
                     presumed,
                 };
                 // As a node does: those that asked it are interesting too.
@@ -375,7 +443,9 @@ impl Sim {
                 let named = named.iter().map(|node| usize::try_from(node.get() - 1).expect("few nodes"));
                 let named = named.filter(|named| *named != node).map(|named| found(named, Presumed::Unknown));
                 let tracked = self.tracked.iter().map(|holder| found(*holder, Presumed::Complete));
-                let all = tracked.chain(named).collect();
+                let met = self.meeting(self.nodes[node].region);
+                let met = met.into_iter().filter(|met| *met != node).map(|met| found(met, Presumed::Nothing));
+                let all = tracked.chain(named).chain(met).collect();
                 self.plan(2 * LATENCY, Event::Tell { to: node, fact: Fact::Found(all) });
             }
             Decision::Done => {
@@ -384,6 +454,12 @@ impl Sim {
             }
             Decision::Failed(failure) => self.nodes[node].ended = Some((self.now, Err(failure))),
         }
+    }
+
+    /// The first fetchers of a region: which ones does not matter, only that all agree.
+    fn meeting(&self, region: usize) -> Vec<usize> {
+        let fetches = |node: &SimNode| node.session.is_some() && node.region == region;
+        (0..self.nodes.len()).filter(|node| fetches(&self.nodes[*node])).take(MEETING).collect()
     }
 
     /// What must hold for every ask.
@@ -406,7 +482,7 @@ impl Sim {
             assert!(!session.have().has(leaf), "asked for what it has");
             if flying.contains(&leaf) {
                 assert_eq!(flying.len() as u64, missing, "asked twice before the endgame");
-                let class = self.nodes[usize::try_from(holder.get() - 1).expect("few")].class;
+                let class = self.class_of(node, usize::try_from(holder.get() - 1).expect("few"));
                 assert_ne!(class, Class::Wide, "an endgame over the wide area");
             }
         }
