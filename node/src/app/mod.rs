@@ -176,6 +176,12 @@ struct Node {
     draining: Arc<AtomicBool>,
 }
 
+fn authenticator(metadata: &Metadata, key: &NodeKey, cluster: &ClusterRecord) -> Arc<Authenticator> {
+    let root = Principal::Root(cluster.registry.account.clone());
+    let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
+    Authenticator::new(metadata.clone(), root, tokens)
+}
+
 fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>> {
     let load = |files: &crate::config::TlsFiles| Certificate::load(&files.cert, &files.key);
     Ok(config.tls.as_ref().map(load).transpose()?)
@@ -190,15 +196,13 @@ impl Node {
         tasks: &TaskTracker,
     ) -> Result<Self> {
         let Parts { metadata, blobs, peers, directory, here, incarnation, new_disk } = parts;
-        let root = Principal::Root(cluster.registry.account.clone());
-        let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
         let edge = Edge::of(metadata, key.node(), config.edge)?;
         let scrub = Arc::new(Progress::default());
         let metrics = Arc::new(Metrics::new(figures(parts, scrub.clone(), edge.clone())));
         let draining = Arc::new(AtomicBool::new(false));
         let facts =
             Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
-        let authenticator = Authenticator::new(metadata.clone(), root, tokens);
+        let authenticator = authenticator(metadata, key, cluster);
         let holders = parts.holders();
         let copies = parts.copies(holders.clone());
         let registry = Registry {
