@@ -120,11 +120,17 @@ impl Cluster {
         &self.nodes[self.nodes.len() - 1]
     }
 
-    /// A join token, as `shoal token create` prints it.
+    /// A join token, as `shoal token create` prints it; asked for again while there is no leader.
+    ///
+    /// # Panics
+    /// When no node gives one.
     pub fn token(&mut self, arguments: &[&str]) -> String {
-        let answer = self.operate(&[&["token", "create"], arguments].concat());
-        assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
-        String::from_utf8_lossy(&answer.stdout).trim().to_owned()
+        wait_for("a token", PATIENCE, || {
+            let answer = self.operate(&[&["token", "create"], arguments].concat());
+            let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+            let token = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
+            if answer.status.success() { Ok(token) } else { Err(said) }
+        })
     }
 
     /// Runs an operator's command against the first node that runs.
