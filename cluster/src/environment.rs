@@ -1,6 +1,6 @@
 //! What this crate takes from the machine: threads that may block, the wall clock, randomness.
 //!
-//! The feature `simulation` lets one thread replace these, and the files of the storage engine, by a simulated
+//! The feature `simulation` lets one thread replace these, and the files of the metadata, by a simulated
 //! machine. Only the simulation of `tests` enables it; without it nothing here can be replaced.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +23,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
         return done.map_err(|_| Panicked);
     }
     tokio::task::spawn_blocking(work).await.map_err(|_| Panicked)
+}
+
+/// Before a sync that nobody waits for right away: the simulation lets other things happen first.
+pub(crate) async fn before_sync() {
+    #[cfg(feature = "simulation")]
+    if let Some(delay) = simulation::with(|machine| machine.delay()) {
+        tokio::time::sleep(delay).await;
+    }
 }
 
 /// Wall clock of `node`, which is this one: milliseconds since 1970. `None`: before that.
@@ -68,11 +76,21 @@ pub mod simulation {
         fn random(&self) -> u64;
         /// How long the next piece of work that may block takes.
         fn delay(&self) -> Duration;
-        /// A file of the storage engine, empty if it was never written.
+        /// A file of the metadata, empty if it was never written.
         fn file(&self, path: &Path) -> Arc<dyn File>;
+        /// Names of the files in a directory of the metadata that were ever written.
+        ///
+        /// # Errors
+        /// As a system call.
+        fn names(&self, dir: &Path) -> io::Result<Vec<String>>;
+        /// Removes a file of the metadata.
+        ///
+        /// # Errors
+        /// As a system call.
+        fn remove(&self, path: &Path) -> io::Result<()>;
     }
 
-    /// A file of the storage engine.
+    /// A file of the metadata.
     pub trait File: Debug + Send + Sync {
         /// Bytes.
         ///

@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use cluster::{DirectoryError, Metadata, NoPeers, OpenError, Start};
+use cluster::{DirectoryError, Metadata, NoPeers, OpenError, Start, StorageError};
 use cluster_core::state;
 use support::{blob, config, manifest, open, repository};
 use tempfile::TempDir;
@@ -35,11 +35,12 @@ async fn written() -> TempDir {
     dir
 }
 
+const LOG: &str = "log/00000001.log";
+const STATE: &str = "state.db";
+
 fn copy_of(dir: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
-    for file in ["FORMAT", "log.db", "state.db"] {
-        std::fs::copy(dir.join(file), copy.path().join(file)).unwrap();
-    }
+    support::copy(dir, copy.path());
     copy
 }
 
@@ -76,7 +77,7 @@ async fn refused_or_right(dir: &Path, what: &str) -> bool {
 #[tokio::test]
 async fn a_flipped_byte_is_never_answered() {
     let dir = written().await;
-    for file in ["log.db", "state.db"] {
+    for file in [LOG, STATE] {
         let bytes = std::fs::read(dir.path().join(file)).unwrap();
         let mut noticed = 0;
         // Every page, at a place that moves through the page.
@@ -99,7 +100,7 @@ async fn a_flipped_byte_is_never_answered() {
 #[tokio::test]
 async fn a_file_that_was_cut_is_refused_or_complete() {
     let dir = written().await;
-    for file in ["log.db", "state.db"] {
+    for file in [LOG, STATE] {
         let bytes = std::fs::read(dir.path().join(file)).unwrap();
         for part in 0..16 {
             let copy = copy_of(dir.path());
@@ -113,11 +114,13 @@ async fn a_file_that_was_cut_is_refused_or_complete() {
 #[tokio::test]
 async fn a_missing_file_is_named() {
     let dir = written().await;
-    for file in ["log.db", "state.db"] {
+    for file in [LOG, STATE] {
         let copy = copy_of(dir.path());
         std::fs::remove_file(copy.path().join(file)).unwrap();
         match Metadata::open(config(copy.path()), NoPeers, Start::Found).await {
-            Err(OpenError::Directory(DirectoryError::Missing { path })) => assert!(path.ends_with(file)),
+            Err(OpenError::Directory(
+                DirectoryError::Missing { path } | DirectoryError::Storage(StorageError::Missing { path }),
+            )) => assert!(path.ends_with(file)),
             other => panic!("{other:?}"),
         }
     }
@@ -126,7 +129,7 @@ async fn a_missing_file_is_named() {
 #[tokio::test]
 async fn a_foreign_directory_is_left_alone() {
     let dir = written().await;
-    for text in ["shoal-metadata 2\n", "", "\u{0}\u{ff}"] {
+    for text in ["shoal-metadata 3\n", "", "\u{0}\u{ff}"] {
         std::fs::write(dir.path().join("FORMAT"), text).unwrap();
         let refused = Metadata::open(config(dir.path()), NoPeers, Start::Found).await;
         assert!(
@@ -142,14 +145,16 @@ async fn a_foreign_directory_is_left_alone() {
 #[tokio::test]
 async fn a_creation_that_was_cut_short_is_finished() {
     let dir = written().await;
-    for kept in [vec![], vec!["log.db"], vec!["log.db", "state.db"]] {
-        let fresh = TempDir::new().unwrap();
-        for file in kept {
-            // What the engine makes before anything is written to it.
-            let engine = TempDir::new().unwrap();
-            let metadata = open(engine.path()).await;
-            metadata.shutdown(Duration::from_secs(10)).await;
-            std::fs::copy(engine.path().join(file), fresh.path().join(file)).unwrap();
+    for gone in [vec!["FORMAT", LOG, STATE], vec!["FORMAT", STATE], vec!["FORMAT"]] {
+        let made = TempDir::new().unwrap();
+        let metadata = open(made.path()).await;
+        metadata.shutdown(Duration::from_secs(10)).await;
+        let fresh = copy_of(made.path());
+        for file in gone {
+            std::fs::remove_file(fresh.path().join(file)).unwrap();
+            if file == LOG {
+                std::fs::remove_dir_all(fresh.path().join("log")).unwrap();
+            }
         }
         drop(open(fresh.path()).await);
         assert!(fresh.path().join("FORMAT").exists());
@@ -171,7 +176,7 @@ async fn a_state_that_is_older_than_the_log_is_refused() {
     support::until("the log is cut", || metadata.status().purged_index > 200).await;
     assert!(metadata.shutdown(Duration::from_secs(10)).await);
     drop(metadata);
-    std::fs::copy(old.path().join("state.db"), new.path().join("state.db")).unwrap();
+    std::fs::copy(old.path().join(STATE), new.path().join(STATE)).unwrap();
     support::until_async("the files are closed", || async {
         match Metadata::open(config(new.path()), NoPeers, Start::Found).await {
             Err(OpenError::Directory(DirectoryError::StateBehindLog { .. })) => true,

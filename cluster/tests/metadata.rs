@@ -66,9 +66,7 @@ async fn a_copy_of_the_files_taken_between_two_writes_opens_with_all_that_was_ac
         }
         // What a crash of the process would leave.
         let copy = TempDir::new().unwrap();
-        for file in ["FORMAT", "log.db", "state.db"] {
-            std::fs::copy(dir.path().join(file), copy.path().join(file)).unwrap();
-        }
+        support::copy(dir.path(), copy.path());
         let restarted = open(copy.path()).await;
         let tags = state::tag::tags(&restarted.read().await.unwrap(), &repository("team/app"), None, 1000);
         assert_eq!(tags.unwrap().items.len(), n + 1);

@@ -49,6 +49,16 @@ impl Drop for FailingFsync {
     }
 }
 
+/// The file that a node's log grows in.
+///
+/// # Panics
+/// When there is none.
+pub fn newest_log(data: &Path) -> PathBuf {
+    let files = fs::read_dir(data.join("metadata/log")).expect("the log");
+    let segments = files.flatten().map(|file| file.path());
+    segments.filter(|path| path.extension().is_some_and(|end| end == "log")).max().expect("a segment")
+}
+
 fn is_traced(pid: u32) -> bool {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     tasks.flatten().all(|task| {

@@ -122,7 +122,12 @@ async fn assemble(config: &MetadataConfig, directory: Directory, link: Link) -> 
     let Directory { log, state } = directory;
     let MetadataConfig { dir, node, reserve_bytes, entries_per_snapshot, entries_kept, .. } = config.clone();
     let (outgoing, hand_over) = (state.outgoing(), HandOver::default());
-    let network = Network { link: link.clone(), outgoing: outgoing.clone(), hand_over: hand_over.clone() };
+    let network = Network {
+        link: link.clone(),
+        log: log.clone(),
+        outgoing: outgoing.clone(),
+        hand_over: hand_over.clone(),
+    };
     let settings = crate::raft::config(LogLimits { entries_per_snapshot, entries_kept });
     let raft = Raft::new(node.get(), settings, network, log.clone(), state.clone())
         .await
@@ -178,7 +183,7 @@ async fn expire(outgoing: Outgoing, incoming: Incoming, stop: CancellationToken)
 
 fn open_directory(dir: PathBuf, node: NodeId, cache_bytes: usize) -> Result<Directory, OpenError> {
     let directory = Directory::open(&dir, cache_bytes)?;
-    match directory.log.owner().map_err(DirectoryError::from)? {
+    match directory.log.owner() {
         None => directory.log.set_owner(node).map_err(DirectoryError::from)?,
         Some(owner) if owner == node.get() => {}
         Some(found) => return Err(OpenError::OtherNode { dir, found }),

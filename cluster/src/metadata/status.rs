@@ -176,5 +176,5 @@ fn disk_bytes(inner: &Inner) -> u64 {
     use std::os::unix::fs::MetadataExt;
     // Blocks of 512 bytes, as stat(2) counts them. A file that cannot be asked for counts as nothing.
     let allocated = |name: &str| fs::metadata(inner.dir.join(name)).map_or(0, |file| file.blocks() * 512);
-    allocated("log.db") + allocated("state.db")
+    inner.log.disk_bytes() + allocated("state.db")
 }

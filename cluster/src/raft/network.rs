@@ -22,7 +22,7 @@ use super::election::HandOver;
 use super::message::{self, Reason, ReplyKind, RequestKind};
 use super::transport::{Link, Member, Service, TransportError};
 use super::{BEAT, TypeConfig, outgoing};
-use crate::storage::Outgoing;
+use crate::storage::{LogStore, Outgoing};
 
 /// How long entries may be under way, however few; a request that was lost on the way is repeated then.
 const APPEND_PATIENCE: Duration = Duration::from_secs(1);
@@ -35,6 +35,7 @@ const BACKOFF: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     pub(crate) link: Link,
+    pub(crate) log: LogStore,
     pub(crate) outgoing: Outgoing,
     pub(crate) hand_over: HandOver,
 }
@@ -46,6 +47,7 @@ pub(crate) struct Peer {
     /// `None`: an id that no node has.
     member: Option<Member>,
     link: Link,
+    log: LogStore,
     outgoing: Outgoing,
     hand_over: HandOver,
     under_way: Option<UnderWay>,
@@ -82,8 +84,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
     async fn new_client(&mut self, target: u64, node: &BasicNode) -> Peer {
         let member = NodeId::new(target).map(|node_id| Member { node: node_id, address: node.addr.clone() });
-        let Self { link, outgoing, hand_over } = self.clone();
-        Peer { id: target, member, link, outgoing, hand_over, under_way: None }
+        let Self { link, log, outgoing, hand_over } = self.clone();
+        Peer { id: target, member, link, log, outgoing, hand_over, under_way: None }
     }
 }
 
@@ -136,10 +138,15 @@ impl Peer {
 
     async fn append_entries(
         &mut self,
-        request: AppendEntriesRequest<TypeConfig>,
+        mut request: AppendEntriesRequest<TypeConfig>,
         ttl: Duration,
     ) -> AppendResult {
         let to = self.member()?;
+        if let Some(committed) = request.leader_commit.filter(|_| request.entries.is_empty()) {
+            // News of a commit are worth waiting for; entries and beats are not kept back long.
+            let _ = tokio::time::timeout(BEAT, self.log.reaches_disk(committed.index)).await;
+        }
+        request.leader_commit = self.log.on_disk(request.leader_commit);
         let Some(last) = request.entries.last().map(|entry| entry.log_id) else {
             return append(self.link.clone(), to, request, ttl).await;
         };

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::engine::Engine;
+use super::log::Beginning;
 use super::transfer::Installing;
-use super::{LogStore, StateStore, StorageError};
+use super::{LogStore, StateStore, StorageError, file};
 
-const FORMAT: &str = "shoal-metadata 1\n";
-/// Pages of the log stay in memory anyway while they matter.
-pub(super) const LOG_CACHE_BYTES: usize = 16 << 20;
+const FORMAT: &str = "shoal-metadata 2\n";
 
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +63,7 @@ impl Directory {
         };
         fs::create_dir_all(dir).map_err(failed(dir))?;
         let format = dir.join("FORMAT");
-        let (log_path, state_path) = (dir.join("log.db"), dir.join("state.db"));
+        let (log_path, state_path) = (dir.join("log"), dir.join("state.db"));
         let exists = match fs::read_to_string(&format) {
             Ok(text) if text == FORMAT => true,
             Ok(_) => return Err(DirectoryError::WrongFormat { path: dir.to_owned() }),
@@ -76,19 +75,20 @@ impl Directory {
         };
         // FORMAT is written last. Without it the files are those of a creation that was cut short, or of a
         // node that lost its marker: either way what is there is whole and stays; the log comes first.
-        let there = |path: &Path| Engine::exists(path).map_err(failed(path));
-        let (log_there, state_there) = (there(&log_path)?, there(&state_path)?);
-        for (path, is_there, was_made) in
-            [(&log_path, log_there, exists || state_there), (&state_path, state_there, exists)]
-        {
-            match (is_there, was_made) {
-                (true, _) => {}
-                (false, true) => return Err(DirectoryError::Missing { path: path.clone() }),
-                (false, false) => Engine::create(path)?,
-            }
+        let log_there = file::exists(&log_path).map_err(failed(&log_path))?;
+        let state_there = Engine::exists(&state_path).map_err(failed(&state_path))?;
+        match (log_there, exists || state_there) {
+            (true, _) => {}
+            (false, true) => return Err(DirectoryError::Missing { path: log_path }),
+            (false, false) => LogStore::create(&log_path, Beginning::default())?,
         }
-        let log = Engine::open(&log_path, LOG_CACHE_BYTES, false)?;
-        let state = Arc::new(Engine::open(&state_path, cache_bytes, true)?);
+        match (state_there, exists) {
+            (true, _) => {}
+            (false, true) => return Err(DirectoryError::Missing { path: state_path }),
+            (false, false) => Engine::create(&state_path)?,
+        }
+        // First the one that two processes cannot open.
+        let state = Arc::new(Engine::open(&state_path, cache_bytes)?);
         if !exists {
             create_format(dir, &format).map_err(failed(dir))?;
         }
@@ -97,10 +97,8 @@ impl Directory {
         let _ = fs::remove_dir_all(&snapshots);
         fs::create_dir_all(&snapshots).map_err(failed(&snapshots))?;
         let installing = Installing::new();
-        let stores = Self {
-            log: LogStore::open(log, Arc::clone(&state), installing.clone())?,
-            state: StateStore::open(state, snapshots, installing)?,
-        };
+        let log = LogStore::open(&log_path, Arc::clone(&state), installing.clone())?;
+        let stores = Self { state: StateStore::open(state, log.clone(), snapshots, installing)?, log };
         if stores.state.applied_index() < stores.log.purged_index() {
             return Err(DirectoryError::StateBehindLog { path: state_path });
         }

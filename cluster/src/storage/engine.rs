@@ -41,8 +41,6 @@ pub(super) enum Durability {
 pub(super) struct Engine {
     database: redb::Database,
     path: PathBuf,
-    /// Whether a durable write makes the next opening after a crash quick, at some cost for the write.
-    quick_repair: bool,
 }
 
 impl Engine {
@@ -80,13 +78,13 @@ impl Engine {
     }
 
     /// Opens a file that [`Engine::create`] made. `cache_bytes` bounds the memory for its pages.
-    pub(super) fn open(path: &Path, cache_bytes: usize, quick_repair: bool) -> Result<Self, StorageError> {
+    pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self, StorageError> {
         let open = || -> Result<Self, StorageError> {
             let failed = |source: redb::Error| engine_error(path, source);
             #[cfg(feature = "simulation")]
             if let Some(file) = simulated::file(path) {
                 let database = file.open(cache_bytes).map_err(failed)?;
-                return Ok(Self { database, path: path.to_owned(), quick_repair });
+                return Ok(Self { database, path: path.to_owned() });
             }
             let length = std::fs::metadata(path).map_err(|error| failed(redb::Error::Io(error)))?.len();
             if length == 0 {
@@ -98,7 +96,7 @@ impl Engine {
                 .set_check_integrity_on_open(length <= CHECKED_BYTES)
                 .open(path)
                 .map_err(|error| failed(error.into()))?;
-            Ok(Self { database, path: path.to_owned(), quick_repair })
+            Ok(Self { database, path: path.to_owned() })
         };
         // On some damaged files the engine panics; nothing of it survives that, and the error says it all.
         let hook = panic::take_hook();
@@ -138,22 +136,6 @@ impl Engine {
         })
     }
 
-    /// Removes the keys in `from..to` and sets `also`; all or none, durable when it returns.
-    pub(super) fn remove_range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        also: Option<(Vec<u8>, Vec<u8>)>,
-    ) -> Result<(), StorageError> {
-        self.transact(Durability::Now, |table| {
-            table.retain_in::<&[u8], _>(from..to, |_, _| false)?;
-            if let Some((key, value)) = also {
-                table.insert(key.as_slice(), seal(&key, value).as_slice())?;
-            }
-            Ok(())
-        })
-    }
-
     /// Replaces everything by `pairs`; all or none, durable when it returns. An error of `pairs` undoes it.
     pub(super) fn replace(
         &self,
@@ -185,7 +167,8 @@ impl Engine {
         let run = || -> Result<(), redb::Error> {
             let mut transaction = self.database.begin_write()?;
             match durability {
-                Durability::Now => transaction.set_quick_repair(self.quick_repair),
+                // The next opening after a crash is quick, at some cost for the write.
+                Durability::Now => transaction.set_quick_repair(true),
                 Durability::Later => transaction.set_durability(redb::Durability::None)?,
             }
             change(&mut transaction.open_table(TABLE)?)?;

@@ -1,163 +1,170 @@
 //! The Raft log and vote of this node.
 //!
-//! Keys: `e` and the index, 8 bytes big endian: an entry; `v` the vote; `p` the last purged log id; `c` a
-//! log id that is surely committed, written along with later entries; `n` the node that the log belongs to. Which entries there are and how large is also kept in memory, read at start
-//! together with every entry, so that a damaged or incomplete log is refused before anything is answered.
+//! Every change is a [`Record`] behind the others in the [`Segments`]; what they add up to is in memory as
+//! [`Contents`]. All of it is read at start, so that a damaged or incomplete log is refused before anything
+//! is answered.
 
+mod contents;
+mod frame;
+mod mark;
+mod reader;
+mod segments;
 mod step_down;
+mod synced;
 
-use std::fmt::Debug;
-use std::ops::{Bound, ControlFlow, RangeBounds};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cluster_core::view::View;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{
-    Entry, LogId, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageError as RaftStorageError,
-    StorageIOError, Vote,
+    Entry, LogId, LogState, OptionalSend, RaftLogId, StorageError as RaftStorageError, StorageIOError, Vote,
 };
 use proto::identity::NodeId;
 
+use self::contents::{Contents, Head, Record, Slot};
+use self::segments::{Appended, Segments};
+use self::synced::Syncer;
 use super::encoding::Stored;
-use super::engine::{Durability, Engine, Reader};
-use super::span::Span;
+use super::engine::{Durability, Engine};
 use super::state::applied_index;
 use super::transfer::Installing;
 use super::{StorageError, blocking};
 use crate::raft::TypeConfig;
 
-pub(super) const VOTE: &[u8] = b"v";
-pub(super) const PURGED: &[u8] = b"p";
-const COMMITTED: &[u8] = b"c";
-pub(super) const NODE: &[u8] = b"n";
-const ENTRIES_END: &[u8] = b"f";
-/// Most bytes of entries in one message to a follower, unless the first alone is larger.
-const READ_BYTES: u64 = 4 << 20;
-
 /// The log; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct LogStore {
-    log: Arc<Engine>,
+    segments: Arc<Segments>,
+    contents: Arc<Mutex<Contents>>,
+    syncer: Arc<Syncer>,
     /// Made durable before entries are purged that it has applied.
     state: Arc<Engine>,
     installing: Installing,
-    span: Arc<Mutex<Span>>,
+    /// Whether what is committed is on disk before it is applied.
+    saves_commits: Arc<AtomicBool>,
+}
+
+/// When a record must be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sync {
+    /// Before the call returns.
+    Now,
+    /// Soon: [`LogStore::reaches_disk`] waits for it.
+    Soon,
+}
+
+fn lock(contents: &Mutex<Contents>) -> MutexGuard<'_, Contents> {
+    // Every change under the lock is a whole one.
+    contents.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a log that was just founded says; nothing yet by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beginning {
+    pub(super) owner: Option<NodeId>,
+    pub(super) vote: Option<Vote<u64>>,
+    pub(super) purged: Option<LogId<u64>>,
 }
 
 impl LogStore {
-    /// Reads the whole log. `state` is the engine that holds what was applied.
-    pub(super) fn open(
-        log: Engine,
-        state: Arc<Engine>,
-        installing: Installing,
-    ) -> Result<Self, StorageError> {
-        let reader = log.reader()?;
-        let purged = read::<LogId<u64>>(&reader, PURGED)?;
-        let committed = read::<LogId<u64>>(&reader, COMMITTED)?;
-        let mut span = Span { purged, last: purged, committed, ..Span::default() };
-        let mut failure = None;
-        reader.scan(&entry_key(0), ENTRIES_END, &mut |key, value| {
-            let checked = Entry::<TypeConfig>::decode(reader.path(), key, value).and_then(|entry| {
-                let expected = span.last.map_or(0, |last| last.index + 1);
-                let fits = entry.log_id.index == expected && key == entry_key(expected);
-                let hole = || StorageError::Damaged { path: reader.path().to_owned(), key: key.to_vec() };
-                fits.then_some(entry.log_id).ok_or_else(hole)
-            });
-            match checked {
-                Ok(log_id) => {
-                    span.push(log_id, value.len() as u64);
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    failure = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
+    /// Makes `dir` with an empty log, whole or not at all. The caller makes its name durable. Blocks.
+    pub(super) fn create(dir: &Path, beginning: Beginning) -> Result<(), StorageError> {
+        let Beginning { owner, vote, purged } = beginning;
+        let owner = owner.map(NodeId::get);
+        let head = Head { owner, vote, purged, last: purged, committed: None };
+        Segments::create(dir, &Record::Head(head).encode())
+    }
+
+    /// Reads the whole log in `dir`. `state` is the engine that holds what was applied.
+    pub(super) fn open(dir: &Path, state: Arc<Engine>, installing: Installing) -> Result<Self, StorageError> {
+        let mut contents = Contents::default();
+        let segments = Segments::open(dir, &mut |path, place, payload| {
+            let record = Record::read(path, place.offset, payload)?;
+            let slot = |log_id| Slot { log_id, place, len: payload.len(), end: 0 };
+            let damaged = || StorageError::DamagedAt { path: path.to_owned(), offset: place.offset };
+            contents.take(&record, slot).then_some(()).ok_or_else(damaged)
         })?;
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(Self { log: Arc::new(log), state, installing, span: Arc::new(Mutex::new(span)) }),
+        if !contents.is_whole() {
+            return Err(StorageError::Incomplete { path: dir.to_owned(), index: contents.first });
         }
+        Ok(Self {
+            segments: Arc::new(segments),
+            contents: Arc::new(Mutex::new(contents)),
+            syncer: Arc::new(Syncer::new()),
+            state,
+            installing,
+            saves_commits: Arc::default(),
+        })
     }
 
     /// The node that the log belongs to, if one has taken it.
-    pub(crate) fn owner(&self) -> Result<Option<u64>, StorageError> {
-        let value = self.log.reader()?.get(NODE)?;
-        let number = |value: Vec<u8>| {
-            let damaged = || StorageError::Damaged { path: self.log.path().to_owned(), key: NODE.to_vec() };
-            value.try_into().map(u64::from_be_bytes).map_err(|_| damaged())
-        };
-        value.map(number).transpose()
+    pub(crate) fn owner(&self) -> Option<u64> {
+        self.head().owner
     }
 
     /// Makes the log `node`'s. Blocks until that is on disk.
     pub(crate) fn set_owner(&self, node: NodeId) -> Result<(), StorageError> {
-        self.log.write([(NODE.to_vec(), Some(node.get().to_be_bytes().to_vec()))], Durability::Now)
+        self.write_blocking(&[Record::Owner(node.get())], Sync::Now)
     }
 
     /// From now on what is committed is on disk before it is applied, so that a state that was shown is there
     /// again after a crash without anybody's help; one sync more for each step.
     pub(crate) fn save_commits(&self) {
-        self.span().saves_commits = true;
+        self.saves_commits.store(true, Ordering::Relaxed);
     }
 
     /// Bytes of all entries that are there.
     pub(crate) fn bytes(&self) -> u64 {
-        self.span().bytes
+        lock(&self.contents).bytes
+    }
+
+    /// Bytes of its files.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.segments.bytes()
     }
 
     /// Index of the last purged entry.
     pub(super) fn purged_index(&self) -> Option<u64> {
-        self.span().purged.map(|log_id| log_id.index)
+        self.head().purged.map(|log_id| log_id.index)
     }
 
-    fn span(&self) -> MutexGuard<'_, Span> {
-        // Every change under the lock is a whole one.
-        self.span.lock().unwrap_or_else(PoisonError::into_inner)
+    fn head(&self) -> Head {
+        lock(&self.contents).head
     }
 
     fn path(&self) -> PathBuf {
-        self.log.path().to_owned()
-    }
-}
-
-impl RaftLogReader<TypeConfig> for LogStore {
-    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
-        &mut self,
-        range: RB,
-    ) -> Result<Vec<Entry<TypeConfig>>, RaftStorageError<u64>> {
-        let from = match range.start_bound() {
-            Bound::Included(from) => entry_key(*from),
-            Bound::Excluded(before) => entry_key(before.saturating_add(1)),
-            Bound::Unbounded => entry_key(0),
-        };
-        let to = match range.end_bound() {
-            Bound::Included(last) => last.checked_add(1).map_or(ENTRIES_END.to_vec(), entry_key),
-            Bound::Excluded(end) => entry_key(*end),
-            Bound::Unbounded => ENTRIES_END.to_vec(),
-        };
-        let log = Arc::clone(&self.log);
-        let entries = blocking(self.path(), move || read_entries(&log.reader()?, &from, &to)).await;
-        entries.map_err(|error| StorageIOError::read_logs(&error).into())
+        self.segments.dir().to_owned()
     }
 
-    async fn limited_get_log_entries(
-        &mut self,
-        start: u64,
-        end: u64,
-    ) -> Result<Vec<Entry<TypeConfig>>, RaftStorageError<u64>> {
-        let limited = {
-            let span = self.span();
-            let skipped = usize::try_from(start.saturating_sub(span.first)).unwrap_or(usize::MAX);
-            let mut bytes = 0;
-            let fitting = span.sizes.iter().skip(skipped).take_while(|size| {
-                bytes += **size;
-                bytes <= READ_BYTES
-            });
-            end.min(start + (fitting.count() as u64).max(1))
-        };
-        self.try_get_log_entries(start..limited).await
+    /// Appends records and takes them in. Never called twice at once: Raft changes the log from one task.
+    fn write_blocking(&self, records: &[Record], sync: Sync) -> Result<(), StorageError> {
+        if self.segments.is_full() {
+            let rotated = self.segments.rotate(&Record::Head(self.head()).encode());
+            rotated.inspect_err(|_| self.syncer.publish(&self.segments.sync()))?;
+        }
+        let payloads: Vec<_> = records.iter().map(Stored::encode).collect();
+        let Appended { places, end } = self.segments.append(&payloads)?;
+        {
+            let mut contents = lock(&self.contents);
+            for ((record, payload), place) in records.iter().zip(&payloads).zip(places) {
+                let slot = |log_id| Slot { log_id, place, len: payload.len(), end };
+                if !contents.take(record, slot) {
+                    return Err(StorageError::DamagedAt { path: self.path(), offset: place.offset });
+                }
+            }
+        }
+        if sync == Sync::Now {
+            let synced = self.segments.sync();
+            self.syncer.publish(&synced);
+            synced?;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, records: Vec<Record>, sync: Sync) -> Result<(), StorageError> {
+        let log = self.clone();
+        blocking(self.path(), move || log.write_blocking(&records, sync)).await
     }
 }
 
@@ -165,8 +172,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, RaftStorageError<u64>> {
-        let span = self.span();
-        Ok(LogState { last_purged_log_id: span.purged, last_log_id: span.last })
+        let head = self.head();
+        Ok(LogState { last_purged_log_id: head.purged, last_log_id: head.last })
     }
 
     async fn get_log_reader(&mut self) -> Self {
@@ -174,35 +181,31 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote<u64>) -> Result<(), RaftStorageError<u64>> {
-        let (log, vote) = (Arc::clone(&self.log), vote.encode());
-        let write = move || log.write([(VOTE.to_vec(), Some(vote))], Durability::Now);
-        blocking(self.path(), write).await.map_err(|error| StorageIOError::write_vote(&error).into())
+        let written = self.write(vec![Record::Vote(*vote)], Sync::Now).await;
+        written.map_err(|error| StorageIOError::write_vote(&error).into())
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote<u64>>, RaftStorageError<u64>> {
-        let log = Arc::clone(&self.log);
-        let vote = blocking(self.path(), move || read(&log.reader()?, VOTE)).await;
-        vote.map_err(|error| StorageIOError::read_vote(&error).into())
+        Ok(self.head().vote)
     }
 
     /// Costs no sync of its own unless [`LogStore::save_commits`] was called: it is written with the next
     /// entries, so what is read may be a little older.
     async fn save_committed(&mut self, committed: Option<LogId<u64>>) -> Result<(), RaftStorageError<u64>> {
-        let is_saved = {
-            let mut span = self.span();
-            span.committed = committed;
-            span.saves_commits
-        };
-        let Some(committed) = committed.filter(|_| is_saved) else { return Ok(()) };
-        let log = Arc::clone(&self.log);
-        let write = move || log.write([(COMMITTED.to_vec(), Some(committed.encode()))], Durability::Now);
-        blocking(self.path(), write).await.map_err(|error| StorageIOError::write(&error).into())
+        let Some(committed) = committed else { return Ok(()) };
+        if !self.saves_commits.load(Ordering::Relaxed) {
+            lock(&self.contents).head.committed = Some(committed);
+            return Ok(());
+        }
+        let written = self.write(vec![Record::Committed(committed)], Sync::Now).await;
+        written.map_err(|error| StorageIOError::write(&error).into())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId<u64>>, RaftStorageError<u64>> {
-        Ok(self.span().committed)
+        Ok(self.head().committed)
     }
 
+    /// A leader's own entries count as written before they are on disk: see [`synced`].
     async fn append<I>(
         &mut self,
         entries: I,
@@ -212,89 +215,49 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry<TypeConfig>> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let encoded = |entry: Entry<TypeConfig>| (*entry.get_log_id(), entry.encode());
-        let entries: Vec<_> = entries.into_iter().map(encoded).collect();
-        let added: Vec<_> = entries.iter().map(|(log_id, value)| (*log_id, value.len() as u64)).collect();
-        let log = Arc::clone(&self.log);
-        let committed = self.span().committed.map(|log_id| (COMMITTED.to_vec(), Some(log_id.encode())));
-        let write = move || {
-            let changes = entries.into_iter().map(|(log_id, value)| (entry_key(log_id.index), Some(value)));
-            log.write(changes.chain(committed), Durability::Now)
+        let mut records: Vec<_> = entries.into_iter().map(Record::Entry).collect();
+        let sync = {
+            let contents = lock(&self.contents);
+            let is_own = |record: &Record| match record {
+                Record::Entry(entry) => contents.is_leading(*entry.get_log_id()),
+                _ => false,
+            };
+            if records.iter().all(is_own) { Sync::Soon } else { Sync::Now }
         };
-        blocking(self.path(), write).await.map_err(|error| StorageIOError::write_logs(&error))?;
-        {
-            let mut span = self.span();
-            added.into_iter().for_each(|(log_id, size)| span.push(log_id, size));
+        records.extend(self.head().committed.map(Record::Committed));
+        let written = self.write(records, sync).await;
+        written.map_err(|error| StorageIOError::write_logs(&error))?;
+        if sync == Sync::Soon {
+            self.syncer.want(&self.segments);
         }
         callback.log_io_completed(Ok(()));
         Ok(())
     }
 
     async fn truncate(&mut self, log_id: LogId<u64>) -> Result<(), RaftStorageError<u64>> {
-        let log = Arc::clone(&self.log);
-        let cut = move || {
-            log.remove_range(&entry_key(log_id.index), ENTRIES_END, None)?;
-            let before = log_id.index.checked_sub(1).map(entry_key);
-            let reader = log.reader()?;
-            Ok(match before {
-                Some(key) => read::<Entry<TypeConfig>>(&reader, &key)?.map(|entry| entry.log_id),
-                None => None,
-            })
+        let last = {
+            let contents = lock(&self.contents);
+            let before = log_id.index.checked_sub(1).and_then(|index| contents.slot(index));
+            before.map_or(contents.head.purged, |slot| Some(slot.log_id))
         };
-        let before = blocking(self.path(), cut).await.map_err(|error| StorageIOError::write_logs(&error))?;
-        let mut span = self.span();
-        while span.end() > log_id.index {
-            let Some(size) = span.sizes.pop_back() else { break };
-            span.bytes -= size;
-        }
-        span.last = before.or(span.purged);
-        Ok(())
+        let written = self.write(vec![Record::Cut(last)], Sync::Now).await;
+        written.map_err(|error| StorageIOError::write_logs(&error).into())
     }
 
     async fn purge(&mut self, log_id: LogId<u64>) -> Result<(), RaftStorageError<u64>> {
-        let (log, state) = (Arc::clone(&self.log), Arc::clone(&self.state));
         let settled = self.installing.settled(log_id.index, || applied_index(&self.state)).await;
         settled.map_err(|error| StorageIOError::write_logs(&error))?;
+        let log = self.clone();
         let purge = move || {
-            state.write([], Durability::Now)?;
-            let purged = (PURGED.to_vec(), log_id.encode());
-            log.remove_range(&entry_key(0), &entry_key(log_id.index + 1), Some(purged))
+            log.state.write([], Durability::Now)?;
+            log.write_blocking(&[Record::Purged(log_id)], Sync::Now)?;
+            let oldest = lock(&log.contents).slots.front().map_or(u64::MAX, |slot| slot.place.segment);
+            log.segments.remove_before(oldest)
         };
-        blocking(self.path(), purge).await.map_err(|error| StorageIOError::write_logs(&error))?;
-        let mut span = self.span();
-        while span.first <= log_id.index {
-            let Some(size) = span.sizes.pop_front() else { break };
-            span.first += 1;
-            span.bytes -= size;
-        }
-        span.purged = Some(log_id);
-        span.last = span.last.max(Some(log_id));
-        Ok(())
+        blocking(self.path(), purge).await.map_err(|error| StorageIOError::write_logs(&error).into())
     }
 }
 
-fn entry_key(index: u64) -> Vec<u8> {
-    [b"e".as_slice(), &index.to_be_bytes()].concat()
-}
-
-fn read<T: Stored>(reader: &Reader, key: &[u8]) -> Result<Option<T>, StorageError> {
-    reader.get(key)?.map(|value| T::decode(reader.path(), key, &value)).transpose()
-}
-
-fn read_entries(reader: &Reader, from: &[u8], to: &[u8]) -> Result<Vec<Entry<TypeConfig>>, StorageError> {
-    let mut entries = Ok(Vec::new());
-    reader.scan(from, to, &mut |key, value| {
-        let decoded = Entry::decode(reader.path(), key, value);
-        match (decoded, &mut entries) {
-            (Ok(entry), Ok(found)) => {
-                found.push(entry);
-                ControlFlow::Continue(())
-            }
-            (decoded, _) => {
-                entries = decoded.map(|_| Vec::new());
-                ControlFlow::Break(())
-            }
-        }
-    })?;
-    entries
-}
+#[cfg(test)]
+#[path = "log/log_test.rs"]
+mod tests;

@@ -3,24 +3,24 @@
 //! Owns the metadata directory:
 //!
 //! ```text
-//! FORMAT       "shoal-metadata 1": refuses a directory of another kind or release
-//! log.db       the Raft log and vote; every write is on disk before it counts
+//! FORMAT       "shoal-metadata 2": refuses a directory of another kind or release
+//! log/         the Raft log and vote; every write is on disk before it counts
 //! state.db     the replicated state; behind the log by some entries after a crash, which are applied again
 //! snapshot/    a state on its way from or to another node; emptied at start
 //! ```
 //!
-//! The log and the state are two files since they want opposite things: the log small synchronous writes,
-//! the state large lazy ones. Log entries go only after the state that holds their effect is on disk.
-//! [`engine`] is the only module that names the storage engine. Any error in here is fatal for the node:
+//! The log and the state are kept apart since they want opposite things: the log small synchronous writes
+//! one behind the other, the state large lazy ones anywhere. Log entries go only after the state that holds
+//! their effect is on disk. [`engine`] is the only module that names the storage engine. Any error in here is fatal for the node:
 //! nothing is retried after a failed write or sync, and nothing unreadable is taken for absent.
 
 mod directory;
 pub(crate) mod encoding;
 mod engine;
+mod file;
 mod log;
 mod offline;
 mod snapshot;
-mod span;
 mod state;
 #[cfg(test)]
 mod suite_test;
@@ -81,6 +81,34 @@ pub enum StorageError {
         key: Vec<u8>,
         /// Found.
         version: u8,
+    },
+    /// A file is gone.
+    #[error("the metadata file {} is missing: restore the directory from a backup or start this node with an empty one", .path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is not what was written.
+    #[error("the metadata file {} is damaged at byte {offset}: restore the directory from a backup or start this node with an empty one", .path.display())]
+    DamagedAt {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+    },
+    /// Entries of the log are missing.
+    #[error("the log in {} lacks entries before {index}: restore the directory from a backup or start this node with an empty one", .path.display())]
+    Incomplete {
+        /// Its directory.
+        path: PathBuf,
+        /// The first entry that is there.
+        index: u64,
+    },
+    /// An earlier write or sync failed.
+    #[error("the log in {} cannot be written since a write or sync failed: check the disk and restart this node", .path.display())]
+    Broken {
+        /// Its directory.
+        path: PathBuf,
     },
     /// A file that belongs to a snapshot could not be written or read.
     #[error("the snapshot file {} failed", .path.display())]

@@ -10,10 +10,10 @@ use cluster_core::view::{Pair, StagedView, View, Visit, key_after, some_pairs};
 use openraft::{BasicNode, CommittedLeaderId, LogId, Membership, RaftLogReader, StoredMembership, Vote};
 use proto::identity::NodeId;
 
-use super::directory::{Directory, DirectoryError, LOG_CACHE_BYTES, create_format};
+use super::directory::{Directory, DirectoryError, create_format};
 use super::encoding::Stored;
-use super::engine::{Durability, Engine, Reader};
-use super::log::{NODE, PURGED, VOTE};
+use super::engine::{Engine, Reader};
+use super::log::{Beginning, LogStore};
 use super::state::{APPLIED, MEMBERSHIP, apply_one, position_in};
 use super::{StorageError, blocking};
 
@@ -188,7 +188,7 @@ fn write(
     founded: &Founded,
     pairs: impl Iterator<Item = Result<Pair, StorageError>>,
 ) -> Result<(), StorageError> {
-    let (log_path, state_path) = (dir.join("log.db"), dir.join("state.db"));
+    let state_path = dir.join("state.db");
     let Founded { node, address, position } = founded;
     let log_id = LogId::new(CommittedLeaderId::new(position.term, node.get()), position.index);
     let members = std::collections::BTreeMap::from([(node.get(), BasicNode { addr: address.clone() })]);
@@ -198,14 +198,9 @@ fn write(
         (MEMBERSHIP.to_vec(), StoredMembership::new(Some(log_id), membership).encode()),
     ];
     Engine::create(&state_path)?;
-    let state = Engine::open(&state_path, CACHE_BYTES, true)?;
+    let state = Engine::open(&state_path, CACHE_BYTES)?;
     state.replace(own.into_iter().map(Ok).chain(pairs))?;
-    Engine::create(&log_path)?;
-    let log = Engine::open(&log_path, LOG_CACHE_BYTES, false)?;
-    let log_starts = [
-        (NODE.to_vec(), Some(node.get().to_be_bytes().to_vec())),
-        (PURGED.to_vec(), Some(log_id.encode())),
-        (VOTE.to_vec(), Some(Vote::new(position.term, node.get()).encode())),
-    ];
-    log.write(log_starts, Durability::Now)
+    let vote = Vote::new(position.term, node.get());
+    let beginning = Beginning { owner: Some(*node), purged: Some(log_id), vote: Some(vote) };
+    LogStore::create(&dir.join("log"), beginning)
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::super::encoding::Stored;
 use super::super::engine::{Durability, Engine};
+use super::super::log::{Beginning, LogStore};
 use super::super::state::StateStore;
 use super::super::transfer::Installing;
 use super::*;
@@ -21,11 +22,14 @@ fn log_id(index: u64) -> LogId<u64> {
 fn store(dir: &TempDir, index: u64, pairs: &[(&str, &str)]) -> StateStore {
     let path = dir.path().join("state.db");
     Engine::create(&path).unwrap();
-    let engine = Engine::open(&path, 1 << 20, true).unwrap();
+    let engine = Arc::new(Engine::open(&path, 1 << 20).unwrap());
     let position = (APPLIED.to_vec(), Some(log_id(index).encode()));
     let pairs = pairs.iter().map(|(key, value)| (key.as_bytes().to_vec(), Some(value.as_bytes().to_vec())));
     engine.write(pairs.chain([position]), Durability::Now).unwrap();
-    StateStore::open(Arc::new(engine), dir.path().to_owned(), Installing::new()).unwrap()
+    let (log, installing) = (dir.path().join("log"), Installing::new());
+    LogStore::create(&log, Beginning::default()).unwrap();
+    let log = LogStore::open(&log, Arc::clone(&engine), installing.clone()).unwrap();
+    StateStore::open(engine, log, dir.path().to_owned(), installing).unwrap()
 }
 
 fn all(store: &StateStore) -> Vec<(Vec<u8>, Vec<u8>)> {

@@ -20,7 +20,7 @@ use super::encoding::Stored;
 use super::engine::{Durability, Engine, Reader};
 use super::snapshot::{SnapshotFile, StateSnapshot};
 use super::transfer::{Installing, Outgoing};
-use super::{StorageError, blocking};
+use super::{LogStore, StorageError, blocking};
 use crate::environment;
 use crate::raft::TypeConfig;
 
@@ -39,6 +39,7 @@ pub(crate) struct StateStore {
     snapshots: PathBuf,
     outgoing: Outgoing,
     installing: Installing,
+    log: LogStore,
     /// Not counted by clones: only the one inside Raft writes.
     writes_since_sync: u32,
 }
@@ -47,11 +48,12 @@ impl StateStore {
     /// `snapshots`: an empty directory for snapshots on their way.
     pub(super) fn open(
         engine: Arc<Engine>,
+        log: LogStore,
         snapshots: PathBuf,
         installing: Installing,
     ) -> Result<Self, StorageError> {
         let outgoing = Outgoing::new(snapshots.clone());
-        let store = Self { engine, snapshots, outgoing, installing, writes_since_sync: 0 };
+        let store = Self { engine, log, snapshots, outgoing, installing, writes_since_sync: 0 };
         // Read now, so that a damaged position is refused at start.
         position(&store.reader()?)?;
         Ok(store)
@@ -190,6 +192,11 @@ impl RaftStateMachine<TypeConfig> for StateStore {
         };
         let engine = Arc::clone(&self.engine);
         let entries: Vec<_> = entries.into_iter().collect();
+        if let Some(last) = entries.last() {
+            // The leader's own copy was counted before it was on disk.
+            let on_disk = self.log.reaches_disk(last.log_id.index).await;
+            on_disk.map_err(|error| StorageIOError::write_logs(&error))?;
+        }
         let applied = environment::blocking(move || apply(&engine, entries, durability)).await;
         let panicked =
             |_| StorageIOError::write_state_machine(&StorageError::EnginePanicked { path: self.path() });

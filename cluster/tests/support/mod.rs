@@ -40,6 +40,20 @@ pub(crate) async fn settled(dir: &Path) -> Metadata {
     }
 }
 
+/// Copies a directory.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     until_async(what, || std::future::ready(holds())).await;
 }

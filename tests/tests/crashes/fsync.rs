@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tests::Server;
 use tests::content::{sha256, unique_bytes};
-use tests::fsync::FailingFsync;
+use tests::fsync::{FailingFsync, newest_log};
 use tests::journal::Journal;
 use tests::load::{REPOSITORY, Tally, push_blob, push_image};
 use tests::registry::with_query;
@@ -91,12 +91,12 @@ fn fail_one_fsync(rig: &mut Rig, victim: Victim) -> Duration {
 
 fn path_of(node: &Server, victim: Victim, location: &str) -> PathBuf {
     let upload = location.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-    let name = match victim {
-        Victim::LeadersLog | Victim::FollowersLog => "metadata/log.db".to_owned(),
-        Victim::State => "metadata/state.db".to_owned(),
-        Victim::Upload => format!("blobs/uploads/{upload}.data"),
+    let data = node.data_dir();
+    let path = match victim {
+        Victim::LeadersLog | Victim::FollowersLog => newest_log(data),
+        Victim::State => data.join("metadata/state.db"),
+        Victim::Upload => data.join(format!("blobs/uploads/{upload}.data")),
     };
-    let path = node.data_dir().join(name);
     assert!(fs::exists(&path).is_ok_and(|found| found), "{} is not where it should be", path.display());
     path
 }

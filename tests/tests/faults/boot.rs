@@ -124,7 +124,7 @@ fn a_data_directory_that_cannot_be_used_is_refused_and_left_alone() {
 fn newer_formats_are_refused_by_name() {
     for (file, newer) in [
         ("FORMAT", "shoal-data 2\n"),
-        ("metadata/FORMAT", "shoal-metadata 2\n"),
+        ("metadata/FORMAT", "shoal-metadata 3\n"),
         ("blobs/FORMAT", "shoal-blobs 2\n"),
     ] {
         let place = Place::new();

@@ -4,7 +4,7 @@
 use std::fs;
 
 use tests::content::{serial, sha256, unique_bytes};
-use tests::fsync::FailingFsync;
+use tests::fsync::{FailingFsync, newest_log};
 use tests::journal::Journal;
 use tests::load::{push_blob, push_image};
 use tests::registry::with_query;
@@ -88,7 +88,7 @@ fn fail_one_fsync(victim: Victim) {
             place.data.join(format!("blobs/uploads/{upload}.data"))
         }
         Victim::BlobFolder => shard,
-        Victim::Log => place.data.join("metadata/log.db"),
+        Victim::Log => newest_log(&place.data),
         Victim::State => place.data.join("metadata/state.db"),
     };
     assert!(path.exists(), "{} is not where it should be", path.display());

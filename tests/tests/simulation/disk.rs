@@ -131,6 +131,21 @@ impl Disk {
         (state.syncs, state.torn)
     }
 
+    /// Names of the files below the directory `dir`.
+    pub(crate) fn names(&self, dir: &str) -> io::Result<Vec<String>> {
+        let state = self.state();
+        let below = |name: &String| Some(name.strip_prefix(dir)?.strip_prefix('/')?.to_owned());
+        state.files.keys().filter_map(below).map(Ok).collect()
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.is_on {
+            return Err(io::Error::other("no power"));
+        }
+        state.files.remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
+    }
+
     pub(crate) fn file(&self, name: &str) -> Arc<dyn File> {
         Arc::new(Handle { disk: self.clone(), name: name.to_owned(), power: self.state().power })
     }

@@ -1,6 +1,7 @@
 //! The nodes of one run and the machine they run on: who lives, what each one's disks hold, what time it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -101,11 +102,18 @@ impl Machine for Here {
     }
 
     fn file(&self, path: &Path) -> Arc<dyn File> {
-        let node = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse().ok());
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let nodes = self.0.nodes();
-        let node: &Node = &nodes[&node.expect("a directory is named by its node")];
-        node.disk.file(&name)
+        let (node, name) = self.0.place_of(path);
+        self.0.nodes()[&node].disk.file(&name)
+    }
+
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let (node, name) = self.0.place_of(dir);
+        self.0.nodes()[&node].disk.names(&name)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let (node, name) = self.0.place_of(path);
+        self.0.nodes()[&node].disk.remove(&name)
     }
 }
 
@@ -136,6 +144,14 @@ impl World {
         });
         simulation::install(Some(Rc::new(Here(Arc::clone(&world)))));
         world
+    }
+
+    /// The node that a path belongs to, and the rest of it.
+    fn place_of(&self, path: &Path) -> (u64, String) {
+        let below = path.strip_prefix(&self.root).expect("below the root");
+        let mut parts = below.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        let node = parts.next().and_then(|name| name.parse().ok());
+        (node.expect("a directory is named by its node"), parts.collect::<Vec<_>>().join("/"))
     }
 
     pub(crate) fn nodes(&self) -> MutexGuard<'_, BTreeMap<u64, Node>> {
