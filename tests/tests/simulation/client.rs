@@ -80,6 +80,12 @@ pub(crate) fn repositories() -> impl Iterator<Item = u64> {
     0..REPOSITORIES
 }
 
+/// Where a node stands, for the trace.
+fn place(metadata: &Metadata) -> String {
+    let status = metadata.status();
+    format!("{:?} in term {} at {}", status.role, status.term, status.applied_index)
+}
+
 fn name(tag: &str) -> Tag {
     tag.parse().expect("a tag")
 }
@@ -118,7 +124,9 @@ impl Client {
         let Some((_, metadata)) = self.world.life_of(on.0).filter(|(life, _)| *life == on.1) else {
             return Outcome::NotTaken;
         };
+        self.world.tell(format_args!("client {} at {on:?}: {command:?}", self.number));
         let answer = metadata.propose(command).await;
+        self.world.tell(format_args!("client {} at {on:?}: {answer:?}, {}", self.number, place(&metadata)));
         if !self.world.lives(on) {
             return Outcome::Unknown;
         }
@@ -382,6 +390,12 @@ impl Client {
         };
         let record = state::tag::tag(&reader, &repository(repo), &name(tag)).ok()?;
         self.world.count("reads", 1);
+        let digest = record.as_ref().map(|record| record.digest);
+        self.world.tell(format_args!(
+            "client {} at {on:?}: {tag} is {digest:?}, {}",
+            self.number,
+            place(&metadata)
+        ));
         Some(record.map(|record| record.digest))
     }
 

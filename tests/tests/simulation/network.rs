@@ -101,7 +101,8 @@ impl Transport for Wire {
             return std::future::pending().await;
         }
         let sender = NodeId::new(self.from).ok_or(TransportError::Unreachable)?;
-        let is_twice = world.random.chance(world.network.weather().twice);
+        // Raft stands that, a proposal does not (`Transport::call`).
+        let is_twice = service == Service::Raft && world.random.chance(world.network.weather().twice);
         if is_twice {
             let (target, request, late) = (target.clone(), request.clone(), world.random.millis(500));
             let world = Arc::clone(world);

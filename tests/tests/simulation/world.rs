@@ -62,6 +62,7 @@ pub(crate) struct World {
     started: Instant,
     root: PathBuf,
     trace: Mutex<u64>,
+    is_traced: bool,
     figures: Mutex<Figures>,
     violations: Mutex<Vec<String>>,
     /// Longest time that a disk takes, milliseconds.
@@ -127,6 +128,7 @@ impl World {
             started: Instant::now(),
             root: root.to_owned(),
             trace: Mutex::new(seed),
+            is_traced: std::env::var_os("SHOAL_SIM_TRACE").is_some(),
             figures: Mutex::default(),
             violations: Mutex::default(),
             slowness: Mutex::new(1),
@@ -148,8 +150,15 @@ impl World {
         for word in what.iter().chain([&self.elapsed_us()]) {
             *trace = (trace.rotate_left(5) ^ word).wrapping_mul(0x0517_cc1b_7272_20a9);
         }
-        if std::env::var_os("SHOAL_SIM_TRACE").is_some() {
+        if self.is_traced {
             eprintln!("{} {what:?}", self.elapsed_us());
+        }
+    }
+
+    /// For whoever repeats a seed to see what happens.
+    pub(crate) fn tell(&self, what: std::fmt::Arguments<'_>) {
+        if self.is_traced {
+            eprintln!("{} {what}", self.elapsed_us());
         }
     }
 
@@ -200,6 +209,11 @@ impl World {
         let nodes = self.nodes();
         let node = nodes.get(&node).filter(|node| node.disk.is_on())?;
         Some((node.life, node.metadata.clone()?))
+    }
+
+    /// Of a node that has lived.
+    pub(crate) fn disk(&self, node: u64) -> Disk {
+        self.nodes()[&node].disk.clone()
     }
 
     pub(crate) fn metadata(&self, node: u64) -> Option<Metadata> {
