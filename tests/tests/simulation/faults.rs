@@ -27,7 +27,10 @@ enum Fault {
     OneWay,
     /// All can reach each other again.
     Mend,
+    /// One clock jumps.
     Clock,
+    /// Hours pass at once, for all.
+    Hours,
     /// Of disks.
     Slowness,
     /// Of the network.
@@ -38,7 +41,7 @@ enum Fault {
 }
 
 /// How often each comes in a run that has all of them.
-const FAULTS: [(Fault, usize); 13] = [
+const FAULTS: [(Fault, usize); 14] = [
     (Fault::Crash, 2),
     (Fault::CrashLeader, 1),
     (Fault::CrashAll, 1),
@@ -47,6 +50,7 @@ const FAULTS: [(Fault, usize); 13] = [
     (Fault::Isolate, 1),
     (Fault::OneWay, 1),
     (Fault::Clock, 1),
+    (Fault::Hours, 1),
     (Fault::Slowness, 1),
     (Fault::Weather, 1),
     (Fault::LostBlobs, 1),
@@ -124,6 +128,10 @@ impl Driver {
                 let by = random.pick(&[1, 60, 3_600, 7_300, 90_000, 400 * 86_400]) * 1000;
                 world.count("clock jumps", 1);
                 world.jump_clock(one, if random.chance(500) { by } else { -by });
+            }
+            Fault::Hours => {
+                let hours = random.pick(&[2, 25, 25]);
+                all.iter().for_each(|node| world.jump_clock(*node, hours * 3_600_000));
             }
             Fault::Slowness => *lock(&world.slowness) = random.pick(&[1, 5, 40, 200]),
             Fault::Weather => {

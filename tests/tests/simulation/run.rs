@@ -8,6 +8,7 @@ use cluster::{Role, Start};
 use cluster_core::command::node::{AddNode, Admission, CreateJoinToken, Removal};
 use cluster_core::command::{Command, InitCluster, NodeCommand, Response};
 use cluster_core::record::NodeKind;
+use cluster_core::state;
 use proto::identity::{PeerKey, RegistryId};
 use tokio::task::JoinSet;
 
@@ -47,6 +48,7 @@ pub(crate) fn run(seed: u64, mutant: Option<Mutant>) -> Ended {
             clients: JoinSet::new(),
             waiting: BTreeMap::new(),
             next_node: 0,
+            is_joining: false,
             removing: None,
             world: Arc::clone(&world),
         };
@@ -66,6 +68,8 @@ pub(crate) struct Driver {
     /// Nodes that are down, and when they start again, in microseconds of the run.
     waiting: BTreeMap<u64, u64>,
     pub(crate) next_node: u64,
+    /// Whether a node has asked to join and was not answered: it may be a member already.
+    is_joining: bool,
     /// The node that is being drained.
     pub(crate) removing: Option<u64>,
 }
@@ -139,13 +143,14 @@ impl Driver {
                 number,
                 serial: 0,
                 tag: 0,
+                pushed: Vec::new(),
             };
             self.clients.spawn(client.run());
         }
         true
     }
 
-    /// One more node, by a token.
+    /// One more node, by a token. `false`: not yet; the same node asks again the next time.
     pub(crate) async fn join(&mut self) -> bool {
         let id = self.next_node + 1;
         let token = [id as u8; 16];
@@ -156,11 +161,12 @@ impl Driver {
         if leader.propose(create).await.is_err() {
             return false;
         }
+        self.is_joining = true;
         let added = leader.propose(add(id, Admission::Token { token, secret_hash: [9; 32] })).await;
         if !matches!(added, Ok(Response::NodeAdded { .. })) {
             return false;
         }
-        self.next_node = id;
+        (self.next_node, self.is_joining) = (id, false);
         self.world.count("joins", 1);
         self.world.start(id, Start::Join).await;
         true
@@ -223,6 +229,14 @@ impl Driver {
         if !liveness::writes(&world).await {
             return;
         }
+        if self.is_joining {
+            let joined = liveness::until(&world, "who asked to join joins", liveness::LEADER, async || {
+                self.join().await
+            });
+            if !joined.await {
+                return;
+            }
+        }
         // Clients go on for a moment: everything is possible again.
         tokio::time::sleep(Duration::from_secs(2)).await;
         self.clients.shutdown().await;
@@ -272,12 +286,15 @@ impl Driver {
         if !equal.await {
             return false;
         }
+        let mut last = None;
         let copied =
             liveness::until(&world, "all blobs have their copies", liveness::CONVERGED, async || {
-                let reader = liveness::leader(&world).and_then(|leader| leader.local().ok());
-                reader.is_some_and(|reader| copies_are_there::are_complete(&world, &reader))
+                let Some(leader) = liveness::leader(&world) else { return false };
+                last = leader.local().ok().and_then(|reader| copies_are_there::short(&world, &reader));
+                last.is_none()
             });
         if !copied.await {
+            world.violated("I9", last.unwrap_or_default());
             return false;
         }
         // Their disks are whole again.
@@ -289,18 +306,25 @@ impl Driver {
         self.is_right()
     }
 
+    /// So many pass in log time, which a clock that was far ahead may have taken with it.
+    fn hours(&self, hours: u64) {
+        let reader = liveness::leader(&self.world).and_then(|leader| leader.local().ok());
+        let now_ms = reader.and_then(|reader| state::log_time(&reader).ok()).unwrap_or(0);
+        for id in self.world.all() {
+            self.world.advance_clock(id, now_ms + hours * 3_600_000);
+        }
+    }
+
     /// Staging and leases end; nothing that nobody needs may be left.
     async fn reclaimed(&mut self) {
         let world = Arc::clone(&self.world);
-        for (id, hours) in world.all().into_iter().flat_map(|id| [(id, 30), (id, 30)]) {
-            world.jump_clock(id, hours * 3_600_000);
+        for _ in 0..2 {
+            self.hours(30);
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
         let mut last = None;
         let gone = liveness::until(&world, "unused bytes are gone", liveness::CONVERGED, async || {
-            for id in world.all() {
-                world.jump_clock(id, 20 * 60 * 1000);
-            }
+            self.hours(1);
             let Some(reader) = liveness::leader(&world).and_then(|leader| leader.local().ok()) else {
                 return false;
             };

@@ -199,6 +199,14 @@ impl World {
         }
     }
 
+    /// Sets a clock that is behind `time_ms` to it.
+    pub(crate) fn advance_clock(&self, node: u64, time_ms: u64) {
+        let now_ms = self.clock_ms(node);
+        if let Some(node) = self.nodes().get_mut(&node) {
+            node.clock_ms += time_ms.saturating_sub(now_ms);
+        }
+    }
+
     /// Whether the node still lives that life.
     pub(crate) fn lives(&self, (node, life): (u64, u64)) -> bool {
         self.nodes().get(&node).is_some_and(|node| node.life == life && node.disk.is_on())
