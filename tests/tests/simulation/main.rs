@@ -8,8 +8,8 @@
 //! its own beside its code.
 //!
 //! A run that fails prints its seed and the command that repeats it. `SHOAL_SIM_SEEDS=10000` runs so many seeds
-//! from `SHOAL_SIM_FIRST` on (default 0); `SHOAL_SIM_SEED=123` one of them; `SHOAL_SIM_TRACE=1` prints what
-//! happens in it.
+//! from `SHOAL_SIM_FIRST` on (default 0), `SHOAL_SIM_THREADS` at once; `SHOAL_SIM_SEED=123` one of them;
+//! `SHOAL_SIM_TRACE=1` prints what happens in it.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 #![allow(unexpected_cfgs, reason = "`tests/simulate` sets tokio_unstable")]
 #![allow(clippy::print_stderr, reason = "figures and seeds are for the person who runs it")]
@@ -54,8 +54,13 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// Seeds that once broke something, each with what it was: they run first.
-const REGRESSIONS: [u64; 0] = [];
+/// Seeds that once broke an invariant; they run first. What a seed does changes with every change of the code.
+const REGRESSIONS: [u64; 4] = [
+    // A proposal that the network repeated: `Transport::call` forbids it.
+    29, 143, // A node that became a member and did not learn it: it asks again.
+    45,  // Log time far ahead of all clocks after one had jumped.
+    73,
+];
 
 /// What became of many runs.
 #[derive(Default)]
@@ -117,7 +122,7 @@ fn no_seed_breaks_an_invariant() {
     eprintln!("{count} seeds in {seconds:.1} s ({pace:.1}/s), trace {trace:x}: {counts:?}");
     assert!(broken.is_empty(), "{} of {count} seeds broke an invariant: {broken:?}", broken.len());
     // A run in which nothing succeeds, or nothing fails, shows nothing.
-    for what in ["pushes acknowledged", "reads", "swaps", "crashes", "messages"] {
+    for what in ["pushes acknowledged", "reads", "swaps", "crashes", "messages", "snapshots installed"] {
         assert!(counts.get(what).is_some_and(|count| *count > 0), "no {what} in {count} seeds");
     }
 }
@@ -126,28 +131,28 @@ fn no_seed_breaks_an_invariant() {
 const MUTANTS: [(Mutant, u64, &[&str]); 5] = [
     (Mutant::AckBeforeSync, 20, &["I3", "I4", "I5", "I6", "I7", "I9", "I25", "E5"]),
     (Mutant::StaleRead, 20, &["I18"]),
-    (Mutant::JanitorByLocalClock, 60, &["I9", "I16"]),
-    (Mutant::ReleaseBeforeEntry, 40, &["I9", "I16"]),
-    (Mutant::ReceiptBeforeSync, 60, &["I9"]),
+    (Mutant::ReleaseBeforeEntry, 20, &["I9", "I16"]),
+    (Mutant::ReceiptBeforeSync, 40, &["I9"]),
+    (Mutant::JanitorByLocalClock, 200, &["I9", "I16"]),
 ];
 
 #[test]
 fn each_mutant_is_caught_by_its_invariant() {
-    // The others need more seeds than a short run has; they have not been seen caught yet.
-    let mutants = if tests::registry::is_full_run() { MUTANTS.len() } else { 2 };
+    // The last needs more seeds than a short run has.
+    let mutants = if tests::registry::is_full_run() { MUTANTS.len() } else { MUTANTS.len() - 1 };
     for (mutant, most, invariants) in MUTANTS.into_iter().take(mutants) {
         let caught = Mutex::new(None);
         run_all(&(0..most).collect::<Vec<_>>(), Some(mutant), |seed, ended| {
-            let violation = ended.violations.into_iter().next();
-            let is_caught = violation.is_some();
-            let mut caught = lock(&caught);
-            *caught = caught.take().or(violation.map(|violation| (seed, violation)));
-            !is_caught
+            // Others may notice it too; that it is this one shows that this one works.
+            let is_named = |violation: &String| invariants.iter().any(|name| violation.starts_with(name));
+            let Some(violation) = ended.violations.into_iter().find(is_named) else { return true };
+            *lock(&caught) = Some((seed, violation));
+            false
         });
-        let Some((seed, violation)) = lock(&caught).take() else { panic!("{mutant:?} passed {most} seeds") };
+        let Some((seed, violation)) = lock(&caught).take() else {
+            panic!("{most} seeds of {mutant:?} broke none of {invariants:?}")
+        };
         eprintln!("{mutant:?} is caught at seed {seed}: {violation}");
-        let is_named = invariants.iter().any(|invariant| violation.contains(invariant));
-        assert!(is_named, "{mutant:?} was to be caught by one of {invariants:?}, not by {violation}");
     }
 }
 

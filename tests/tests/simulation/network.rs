@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cluster::{Member, Service, Transport, TransportError};
+use prost::Message;
 use proto::identity::NodeId;
+use proto::wire::raft as wire;
 
 use super::world::World;
 
@@ -120,6 +122,13 @@ impl Transport for Wire {
             return std::future::pending().await;
         }
         world.note(&[2, self.from, to.0, reply.len() as u64]);
+        world.count("snapshots installed", u64::from(service == Service::Raft && has_installed(&reply)));
         Ok(reply)
     }
+}
+
+/// Whether the reply says that a snapshot took the place of the state.
+fn has_installed(reply: &[u8]) -> bool {
+    let kind = wire::RaftReply::decode(reply).ok().and_then(|reply| reply.kind);
+    matches!(kind, Some(wire::raft_reply::Kind::SnapshotChunk(reply)) if reply.installed)
 }

@@ -203,7 +203,8 @@ impl Driver {
 
     pub(crate) fn down(&mut self, id: u64) {
         self.world.crash(id);
-        let wait = self.world.random.below(4_000_000);
+        let most = self.world.random.pick(&[1_000_000, 4_000_000, 10_000_000]);
+        let wait = self.world.random.below(most);
         self.waiting.insert(id, self.world.elapsed_us() + wait);
     }
 
