@@ -17,10 +17,15 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Panicked> {
     #[cfg(feature = "simulation")]
-    if let Some(delay) = simulation::with(|machine| machine.delay()) {
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        tokio::time::sleep(delay).await;
-        return done.map_err(|_| Panicked);
+    if let Some((before, after)) = simulation::with(|machine| (machine.delay(), machine.delay())) {
+        // It has not happened at once, and is not known at once: a crash may come before it and after it.
+        let done = tokio::spawn(async move {
+            tokio::time::sleep(before).await;
+            let done = work();
+            tokio::time::sleep(after).await;
+            done
+        });
+        return done.await.map_err(|_| Panicked);
     }
     tokio::task::spawn_blocking(work).await.map_err(|_| Panicked)
 }
@@ -74,7 +79,7 @@ pub mod simulation {
         fn clock_ms(&self, node: NodeId) -> u64;
         /// Any number.
         fn random(&self) -> u64;
-        /// How long the next piece of work that may block takes.
+        /// How long the next piece of work that may block waits for its turn, or its end to be noticed.
         fn delay(&self) -> Duration;
         /// A file of the metadata, empty if it was never written.
         fn file(&self, path: &Path) -> Arc<dyn File>;

@@ -34,7 +34,7 @@ pub use self::read::ReadError;
 pub use self::status::{PeerStatus, Progress, Role, Status};
 use crate::environment;
 use crate::raft;
-use crate::raft::transport::{Member, Service, Transport};
+use crate::raft::transport::{Link, Member, Service, Transport};
 use crate::storage::{LogStore, StateReader, StateStore};
 
 /// The metadata of the cluster, as this node takes part in it. Clones share it.
@@ -102,7 +102,8 @@ impl Metadata {
         transport: impl Transport,
         start: Start,
     ) -> Result<Self, OpenError> {
-        open::open(config, transport, start).await
+        // Only here is anything generic, so that Raft is compiled once, and in this crate.
+        open::open(config, Link::new(transport), start).await
     }
 
     /// The reply to a request that came from the member `from`. Always returns a reply, also to bytes that

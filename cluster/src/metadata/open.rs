@@ -16,7 +16,7 @@ use super::leader::Group;
 use super::membership::{Changes, Members};
 use super::{Cause, Inner, Metadata, ReadError, membership, propose, read, status};
 use crate::environment;
-use crate::raft::transport::{Link, Transport};
+use crate::raft::transport::Link;
 use crate::raft::{Answers, Elections, HandOver, Incoming, LogLimits, Network, Raft};
 use crate::storage::{Directory, DirectoryError, Outgoing};
 
@@ -91,18 +91,14 @@ pub enum OpenError {
     NoLeader(Duration),
 }
 
-pub(super) async fn open(
-    config: MetadataConfig,
-    transport: impl Transport,
-    start: Start,
-) -> Result<Metadata, OpenError> {
+pub(super) async fn open(config: MetadataConfig, link: Link, start: Start) -> Result<Metadata, OpenError> {
     let MetadataConfig { dir, node, cache_bytes, start_timeout, .. } = config.clone();
     let directory = {
         let dir = dir.clone();
         let opening = environment::blocking(move || open_directory(dir, node, cache_bytes));
         opening.await.map_err(|error| OpenError::Failed(Arc::new(error)))??
     };
-    let metadata = assemble(&config, directory, Link::new(transport)).await?;
+    let metadata = assemble(&config, directory, link).await?;
     let outcome = tokio::time::timeout(start_timeout, begin(&metadata, &config, start)).await;
     match outcome {
         Ok(Ok(())) => Ok(metadata),

@@ -55,6 +55,9 @@ pub(crate) const LEASE: Duration = Duration::from_millis(600);
 /// How long a request of Raft may take: a round trip between continents, and a sync of a slow disk.
 const REQUEST: Duration = Duration::from_millis(500);
 
+/// Least entries that leave the log at once.
+const PURGED_AT_ONCE: u64 = 256;
+
 /// How many entries are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogLimits {
@@ -78,7 +81,8 @@ pub(crate) fn config(limits: LogLimits) -> Arc<openraft::Config> {
         enable_heartbeat: false,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(limits.entries_per_snapshot),
         max_in_snapshot_log_to_keep: limits.entries_kept,
-        purge_batch_size: 256,
+        // Whoever keeps few entries lets them go in smaller steps.
+        purge_batch_size: PURGED_AT_ONCE.min(limits.entries_per_snapshot),
         max_payload_entries: 64,
         ..openraft::Config::default()
     })

@@ -47,7 +47,8 @@ pub enum TransportError {
 /// Carries requests to other members.
 pub trait Transport: Clone + Send + Sync + 'static {
     /// Sends `request` to `to` and returns its reply, within `patience`. Dropping the future is safe; the
-    /// request may be carried out all the same.
+    /// request may be carried out all the same. It is carried out at most once: a proposal that came twice would
+    /// be two.
     ///
     /// # Errors
     /// See [`TransportError`].

@@ -58,6 +58,8 @@ pub(crate) struct Client {
     pub(crate) serial: u64,
     /// The tag that it writes, and how many it gave up.
     pub(crate) tag: u64,
+    /// Acknowledged manifests that the tag was set to.
+    pub(crate) pushed: Vec<Digest>,
 }
 
 pub(crate) fn repository(number: u64) -> RepositoryId {
@@ -80,6 +82,12 @@ pub(crate) fn repositories() -> impl Iterator<Item = u64> {
     0..REPOSITORIES
 }
 
+/// Where a node stands, for the trace.
+fn place(metadata: &Metadata) -> String {
+    let status = metadata.status();
+    format!("{:?} in term {} at {}", status.role, status.term, status.applied_index)
+}
+
 fn name(tag: &str) -> Tag {
     tag.parse().expect("a tag")
 }
@@ -90,7 +98,7 @@ impl Client {
         loop {
             tokio::time::sleep(self.world.random.millis(150)).await;
             let Some(node) = self.node() else { continue };
-            match self.world.random.below(20) {
+            match self.world.random.below(21) {
                 0..5 => self.push(node).await,
                 5..10 => self.read(node).await,
                 10..12 => self.swap(node).await,
@@ -99,6 +107,7 @@ impl Client {
                 15 => self.unlink(node).await,
                 16 => self.mount(node).await,
                 17 => self.push_without_blob(node).await,
+                18 => self.clean(node).await,
                 _ => self.read_old(node).await,
             }
         }
@@ -118,7 +127,9 @@ impl Client {
         let Some((_, metadata)) = self.world.life_of(on.0).filter(|(life, _)| *life == on.1) else {
             return Outcome::NotTaken;
         };
+        self.world.tell(format_args!("client {} at {on:?}: {command:?}", self.number));
         let answer = metadata.propose(command).await;
+        self.world.tell(format_args!("client {} at {on:?}: {answer:?}, {}", self.number, place(&metadata)));
         if !self.world.lives(on) {
             return Outcome::Unknown;
         }
@@ -258,6 +269,7 @@ impl Client {
             Outcome::Done(Response::ManifestStored { .. }) => {
                 self.world.count("pushes acknowledged", 1);
                 lock(&self.known).acked.insert((repo, digest));
+                self.pushed.push(digest);
                 self.end(version);
             }
             Outcome::Done(Response::MissingBlobs(_)) => {
@@ -287,6 +299,7 @@ impl Client {
     fn give_up(&mut self) {
         lock(&self.known).registers.entry(self.own_tag()).or_default().is_given_up = true;
         self.tag += 1;
+        self.pushed.clear();
     }
 
     async fn delete_tag(&mut self, on: (u64, u64)) {
@@ -315,6 +328,21 @@ impl Client {
             }
             Outcome::Done(other) => self.world.violated("I7", format!("a delete was answered {other:?}")),
             Outcome::NotTaken | Outcome::Unknown => self.give_up(),
+        }
+    }
+
+    /// Deletes manifests that no tag of its own leads to, and unlinks all blobs that nothing needs then.
+    async fn clean(&mut self, on: (u64, u64)) {
+        let (repo, _) = self.own_tag();
+        let latest = lock(&self.known).registers.get(&self.own_tag()).and_then(Register::latest);
+        let old = std::mem::take(&mut self.pushed).into_iter().filter(|digest| Some(*digest) != latest);
+        for digest in old {
+            lock(&self.known).acked.remove(&(repo, digest));
+            self.propose(on, Command::DeleteManifest { repository: repository(repo), digest }).await;
+        }
+        self.pushed.extend(latest);
+        for digest in blobs() {
+            self.propose(on, Command::UnlinkBlob { repository: repository(repo), digest }).await;
         }
     }
 
@@ -382,6 +410,12 @@ impl Client {
         };
         let record = state::tag::tag(&reader, &repository(repo), &name(tag)).ok()?;
         self.world.count("reads", 1);
+        let digest = record.as_ref().map(|record| record.digest);
+        self.world.tell(format_args!(
+            "client {} at {on:?}: {tag} is {digest:?}, {}",
+            self.number,
+            place(&metadata)
+        ));
         Some(record.map(|record| record.digest))
     }
 

@@ -83,6 +83,11 @@ impl World {
         self.nodes().get(&node).is_some_and(|node| node.blobs.files.contains_key(&copy))
     }
 
+    /// The files of blobs on a node's disk.
+    pub(crate) fn files(&self, node: u64) -> BTreeSet<(Digest, UploadId)> {
+        self.nodes().get(&node).map(|node| node.blobs.files.keys().copied().collect()).unwrap_or_default()
+    }
+
     /// Writes and syncs a copy, then gives it its name; whether the node lived until then.
     pub(crate) async fn store(self: &Arc<Self>, on: (u64, u64), copy: (Digest, UploadId)) -> bool {
         let early = self.mutant == Some(Mutant::ReceiptBeforeSync);
@@ -116,6 +121,7 @@ impl World {
         if let Some(node) = self.nodes().get_mut(&id) {
             node.blobs.files.remove(&copy);
         }
+        self.tell(format_args!("node {id} unlinks {copy:?}"));
         self.count("files unlinked", 1);
         self.shown(id);
         super::invariants::no_early_unlink::check(self, id, copy);
@@ -146,6 +152,7 @@ impl Jobs {
             let disk = if is_emptied { DiskFound::Empty } else { DiskFound::Kept };
             let update = UpdateNode { node: node_id(self.id), place: place_of(self.id), incarnation, disk };
             let told = self.metadata.propose(Command::Node(Box::new(NodeCommand::Update(update)))).await;
+            self.world.tell(format_args!("node {} has registered as {incarnation}: {told:?}", self.id));
             if matches!(told, Ok(Response::NodeUpdated)) {
                 if let Some(node) = self.world.nodes().get_mut(&self.id) {
                     node.is_emptied = false;
@@ -176,7 +183,7 @@ impl Jobs {
             let reader = self.metadata.local().ok()?;
             (placement::candidates(&state::node::homes(&reader).ok()?), state::log_time(&reader).ok()?)
         };
-        let files: BTreeSet<_> = self.world.nodes()[&self.id].blobs.files.keys().copied().collect();
+        let files = self.world.files(self.id);
         let reachable: BTreeSet<NodeId> = self.world.up().into_iter().map(node_id).collect();
         let node = node_id(self.id);
         let facts = Facts {
@@ -187,7 +194,12 @@ impl Jobs {
             blobs: &blobs,
             files: &files,
         };
-        for step in repair::next(&facts, LIMITS).steps {
+        let plan = repair::next(&facts, LIMITS);
+        if !plan.without_source.is_empty() {
+            self.world.tell(format_args!("node {} finds no source of {:?}", self.id, plan.without_source));
+        }
+        for step in plan.steps {
+            self.world.tell(format_args!("node {} is to {step:?}", self.id));
             self.take(step).await;
         }
         Some(())
@@ -226,7 +238,9 @@ impl Jobs {
             Action::Release { to } => return self.release((digest, generation), &to).await,
         };
         let confirm = ConfirmCopies { digest, generation, added, lost, released: Vec::new() };
-        if self.metadata.propose(Command::ConfirmCopies(confirm)).await.is_ok() {
+        let confirmed = self.metadata.propose(Command::ConfirmCopies(confirm)).await;
+        self.world.tell(format_args!("node {} has told of {digest}: {confirmed:?}", self.id));
+        if confirmed.is_ok() {
             self.world.count("copies repaired", 1);
         }
     }
@@ -267,7 +281,7 @@ impl Jobs {
         loop {
             self.pause(700).await;
             let _ = self.metadata.tick().await;
-            let files: Vec<_> = self.world.nodes()[&self.id].blobs.files.keys().copied().collect();
+            let files = self.world.files(self.id);
             let now = match self.world.mutant {
                 Some(Mutant::JanitorByLocalClock) => self.world.clock_ms(self.id),
                 _ => match self.metadata.applied_log_time() {

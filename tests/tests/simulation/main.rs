@@ -8,14 +8,15 @@
 //! its own beside its code.
 //!
 //! A run that fails prints its seed and the command that repeats it. `SHOAL_SIM_SEEDS=10000` runs so many seeds
-//! from `SHOAL_SIM_FIRST` on (default 0); `SHOAL_SIM_SEED=123` one of them; `SHOAL_SIM_TRACE=1` prints what
-//! happens in it.
+//! from `SHOAL_SIM_FIRST` on (default 0), `SHOAL_SIM_THREADS` at once; `SHOAL_SIM_SEED=123` one of them;
+//! `SHOAL_SIM_TRACE=1` prints what happens in it.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 #![allow(unexpected_cfgs, reason = "`tests/simulate` sets tokio_unstable")]
 #![allow(clippy::print_stderr, reason = "figures and seeds are for the person who runs it")]
 
 mod client;
 mod disk;
+mod faults;
 mod homes;
 mod invariants;
 mod network;
@@ -24,7 +25,12 @@ mod run;
 mod world;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use run::Ended;
+use world::lock;
 
 /// A deliberate mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,41 +47,82 @@ enum Mutant {
     ReceiptBeforeSync,
 }
 
+/// So many seeds run with all other tests.
+const SHORT: u64 = 4;
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// Seeds that once broke an invariant; they run first. What a seed does changes with every change of the code.
+const REGRESSIONS: [u64; 4] = [
+    // A proposal that the network repeated: `Transport::call` forbids it.
+    29, 143, // A node that became a member and did not learn it: it asks again.
+    45,  // Log time far ahead of all clocks after one had jumped.
+    73,
+];
+
+/// What became of many runs.
+#[derive(Default)]
+struct Sum {
+    counts: BTreeMap<&'static str, u64>,
+    broken: Vec<u64>,
+    trace: u64,
+}
+
+impl Sum {
+    fn add(&mut self, seed: u64, ended: Ended) {
+        // Whatever the order in which they end.
+        self.trace ^= ended.trace;
+        for (what, by) in ended.counts {
+            *self.counts.entry(what).or_default() += by;
+        }
+        if !ended.violations.is_empty() {
+            eprintln!("seed {seed}: {:#?}", ended.violations);
+            eprintln!("repeat with: tests/simulate seed {seed}");
+            self.broken.push(seed);
+        }
+    }
+}
+
+/// Runs all seeds, each on one thread, as many at once as there are processors; `then` says whether to go on.
+fn run_all(seeds: &[u64], mutant: Option<Mutant>, then: impl Fn(u64, Ended) -> bool + Sync) {
+    let next = AtomicUsize::new(0);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = number("SHOAL_SIM_THREADS").map_or(processors, |threads| threads as usize);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(seeds.len()) {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if !then(*seed, run::run(*seed, mutant)) {
+                        next.store(seeds.len(), Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
 }
 
 #[test]
 fn no_seed_breaks_an_invariant() {
     let first = number("SHOAL_SIM_FIRST").unwrap_or(0);
-    let seeds = match (number("SHOAL_SIM_SEED"), number("SHOAL_SIM_SEEDS")) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, Some(count)) => first..first + count,
-        // Seed 4 is open: it ends with a linked blob short of a copy.
-        (None, None) => 0..4,
+    let seeds: Vec<u64> = match (number("SHOAL_SIM_SEED"), number("SHOAL_SIM_SEEDS")) {
+        (Some(seed), _) => vec![seed],
+        (None, count) => REGRESSIONS.into_iter().chain(first..first + count.unwrap_or(SHORT)).collect(),
     };
     let started = Instant::now();
-    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let (mut broken, mut trace) = (Vec::new(), 0_u64);
-    let count = seeds.end - seeds.start;
-    for seed in seeds {
-        let ended = run::run(seed, None);
-        trace = trace.rotate_left(1) ^ ended.trace;
-        for (what, by) in ended.counts {
-            *counts.entry(what).or_default() += by;
-        }
-        if !ended.violations.is_empty() {
-            eprintln!("seed {seed}: {:#?}", ended.violations);
-            eprintln!("repeat with: tests/simulate seed {seed}");
-            broken.push(seed);
-        }
-    }
-    let seconds = started.elapsed().as_secs_f64();
+    let sum = Mutex::new(Sum::default());
+    run_all(&seeds, None, |seed, ended| {
+        lock(&sum).add(seed, ended);
+        true
+    });
+    let Sum { counts, broken, trace } = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (count, seconds) = (seeds.len(), started.elapsed().as_secs_f64());
     let pace = count as f64 / seconds;
     eprintln!("{count} seeds in {seconds:.1} s ({pace:.1}/s), trace {trace:x}: {counts:?}");
     assert!(broken.is_empty(), "{} of {count} seeds broke an invariant: {broken:?}", broken.len());
     // A run in which nothing succeeds, or nothing fails, shows nothing.
-    for what in ["pushes acknowledged", "reads", "swaps", "crashes", "messages"] {
+    for what in ["pushes acknowledged", "reads", "swaps", "crashes", "messages", "snapshots installed"] {
         assert!(counts.get(what).is_some_and(|count| *count > 0), "no {what} in {count} seeds");
     }
 }
@@ -84,24 +131,28 @@ fn no_seed_breaks_an_invariant() {
 const MUTANTS: [(Mutant, u64, &[&str]); 5] = [
     (Mutant::AckBeforeSync, 20, &["I3", "I4", "I5", "I6", "I7", "I9", "I25", "E5"]),
     (Mutant::StaleRead, 20, &["I18"]),
-    (Mutant::JanitorByLocalClock, 60, &["I9", "I16"]),
-    (Mutant::ReleaseBeforeEntry, 40, &["I9", "I16"]),
-    (Mutant::ReceiptBeforeSync, 60, &["I9"]),
+    (Mutant::ReleaseBeforeEntry, 20, &["I9", "I16"]),
+    (Mutant::ReceiptBeforeSync, 40, &["I9"]),
+    (Mutant::JanitorByLocalClock, 200, &["I9", "I16"]),
 ];
 
 #[test]
 fn each_mutant_is_caught_by_its_invariant() {
-    // The others need more seeds than a short run has; they have not been seen caught yet.
-    let mutants = if tests::registry::is_full_run() { MUTANTS.len() } else { 2 };
+    // The last needs more seeds than a short run has.
+    let mutants = if tests::registry::is_full_run() { MUTANTS.len() } else { MUTANTS.len() - 1 };
     for (mutant, most, invariants) in MUTANTS.into_iter().take(mutants) {
-        let caught = (0..most).find_map(|seed| {
-            let violation = run::run(seed, Some(mutant)).violations.into_iter().next()?;
-            Some((seed, violation))
+        let caught = Mutex::new(None);
+        run_all(&(0..most).collect::<Vec<_>>(), Some(mutant), |seed, ended| {
+            // Others may notice it too; that it is this one shows that this one works.
+            let is_named = |violation: &String| invariants.iter().any(|name| violation.starts_with(name));
+            let Some(violation) = ended.violations.into_iter().find(is_named) else { return true };
+            *lock(&caught) = Some((seed, violation));
+            false
         });
-        let Some((seed, violation)) = caught else { panic!("{mutant:?} passed {most} seeds") };
+        let Some((seed, violation)) = lock(&caught).take() else {
+            panic!("{most} seeds of {mutant:?} broke none of {invariants:?}")
+        };
         eprintln!("{mutant:?} is caught at seed {seed}: {violation}");
-        let is_named = invariants.iter().any(|invariant| violation.contains(invariant));
-        assert!(is_named, "{mutant:?} was to be caught by one of {invariants:?}, not by {violation}");
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cluster::{Member, Service, Transport, TransportError};
+use prost::Message;
 use proto::identity::NodeId;
+use proto::wire::raft as wire;
 
 use super::world::World;
 
@@ -101,7 +103,8 @@ impl Transport for Wire {
             return std::future::pending().await;
         }
         let sender = NodeId::new(self.from).ok_or(TransportError::Unreachable)?;
-        let is_twice = world.random.chance(world.network.weather().twice);
+        // Raft stands that, a proposal does not (`Transport::call`).
+        let is_twice = service == Service::Raft && world.random.chance(world.network.weather().twice);
         if is_twice {
             let (target, request, late) = (target.clone(), request.clone(), world.random.millis(500));
             let world = Arc::clone(world);
@@ -119,6 +122,13 @@ impl Transport for Wire {
             return std::future::pending().await;
         }
         world.note(&[2, self.from, to.0, reply.len() as u64]);
+        world.count("snapshots installed", u64::from(service == Service::Raft && has_installed(&reply)));
         Ok(reply)
     }
+}
+
+/// Whether the reply says that a snapshot took the place of the state.
+fn has_installed(reply: &[u8]) -> bool {
+    let kind = wire::RaftReply::decode(reply).ok().and_then(|reply| reply.kind);
+    matches!(kind, Some(wire::raft_reply::Kind::SnapshotChunk(reply)) if reply.installed)
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use cluster::{Role, Start};
 use cluster_core::command::node::{AddNode, Admission, CreateJoinToken, Removal};
 use cluster_core::command::{Command, InitCluster, NodeCommand, Response};
-use cluster_core::record::{NodeKind, NodeState};
+use cluster_core::record::NodeKind;
+use cluster_core::state;
 use proto::identity::{PeerKey, RegistryId};
 use tokio::task::JoinSet;
 
@@ -20,8 +21,6 @@ use super::world::{World, lock, node_id};
 /// Between two looks at the nodes.
 const STEP: Duration = Duration::from_millis(40);
 const CLIENTS: u64 = 3;
-/// How long faults come, milliseconds.
-const FAULTS_MS: u64 = 12_000;
 
 /// What became of a run.
 #[derive(Debug)]
@@ -49,6 +48,7 @@ pub(crate) fn run(seed: u64, mutant: Option<Mutant>) -> Ended {
             clients: JoinSet::new(),
             waiting: BTreeMap::new(),
             next_node: 0,
+            is_joining: false,
             removing: None,
             world: Arc::clone(&world),
         };
@@ -60,19 +60,22 @@ pub(crate) fn run(seed: u64, mutant: Option<Mutant>) -> Ended {
     ended
 }
 
-struct Driver {
-    world: Arc<World>,
+pub(crate) struct Driver {
+    pub(crate) world: Arc<World>,
     known: Shared,
     invariants: Invariants,
     clients: JoinSet<()>,
     /// Nodes that are down, and when they start again, in microseconds of the run.
     waiting: BTreeMap<u64, u64>,
-    next_node: u64,
-    removing: Option<u64>,
+    pub(crate) next_node: u64,
+    /// Whether a node has asked to join and was not answered: it may be a member already.
+    is_joining: bool,
+    /// The node that is being drained.
+    pub(crate) removing: Option<u64>,
 }
 
 impl Driver {
-    fn is_right(&self) -> bool {
+    pub(crate) fn is_right(&self) -> bool {
         self.world.violations().is_empty()
     }
 
@@ -140,14 +143,15 @@ impl Driver {
                 number,
                 serial: 0,
                 tag: 0,
+                pushed: Vec::new(),
             };
             self.clients.spawn(client.run());
         }
         true
     }
 
-    /// One more node, by a token.
-    async fn join(&mut self) -> bool {
+    /// One more node, by a token. `false`: not yet; the same node asks again the next time.
+    pub(crate) async fn join(&mut self) -> bool {
         let id = self.next_node + 1;
         let token = [id as u8; 16];
         let create =
@@ -157,39 +161,19 @@ impl Driver {
         if leader.propose(create).await.is_err() {
             return false;
         }
+        self.is_joining = true;
         let added = leader.propose(add(id, Admission::Token { token, secret_hash: [9; 32] })).await;
         if !matches!(added, Ok(Response::NodeAdded { .. })) {
             return false;
         }
-        self.next_node = id;
+        (self.next_node, self.is_joining) = (id, false);
         self.world.count("joins", 1);
         self.world.start(id, Start::Join).await;
         true
     }
 
-    async fn faults(&mut self) {
-        let world = Arc::clone(&self.world);
-        let random = Arc::clone(&world.random);
-        {
-            let mut weather = world.network.weather();
-            weather.loss = random.pick(&[0, 0, 10, 50, 150]);
-            weather.twice = random.pick(&[0, 20, 100]);
-            weather.delay = random.pick(&[1, 5, 20, 80]);
-        }
-        *lock(&world.slowness) = random.pick(&[1, 2, 10, 40]);
-        let until = world.elapsed_us() + FAULTS_MS * 1000;
-        let mut next = world.elapsed_us();
-        while world.elapsed_us() < until && self.is_right() {
-            if world.elapsed_us() >= next {
-                self.fault().await;
-                next = world.elapsed_us() + random.below(1_500_000);
-            }
-            self.step().await;
-        }
-    }
-
     /// A moment passes; who lost power goes down, who waits long enough starts.
-    async fn step(&mut self) {
+    pub(crate) async fn step(&mut self) {
         tokio::time::sleep(STEP).await;
         let world = Arc::clone(&self.world);
         for id in world.up() {
@@ -217,86 +201,11 @@ impl Driver {
         self.invariants.check(&world, &self.known);
     }
 
-    fn down(&mut self, id: u64) {
+    pub(crate) fn down(&mut self, id: u64) {
         self.world.crash(id);
-        let wait = self.world.random.below(4_000_000);
+        let most = self.world.random.pick(&[1_000_000, 4_000_000, 10_000_000]);
+        let wait = self.world.random.below(most);
         self.waiting.insert(id, self.world.elapsed_us() + wait);
-    }
-
-    async fn fault(&mut self) {
-        let world = Arc::clone(&self.world);
-        let random = Arc::clone(&world.random);
-        let (all, up) = (world.all(), world.up());
-        if up.is_empty() {
-            return;
-        }
-        let one = random.pick(&up);
-        let kind = random.below(17);
-        world.note(&[7, kind, one]);
-        match kind {
-            0 | 1 => self.down(one),
-            2 => {
-                // Whoever leads.
-                let leads = |node: &&u64| {
-                    world.metadata(**node).is_some_and(|metadata| metadata.status().role == Role::Leader)
-                };
-                if let Some(leader) = up.iter().find(leads) {
-                    self.down(*leader);
-                }
-            }
-            3 if random.chance(300) => {
-                world.count("power cuts of all", 1);
-                up.iter().for_each(|node| self.down(*node));
-            }
-            3..=5 => {
-                if let Some(node) = world.nodes().get(&one) {
-                    node.disk.cut_soon(random.below(60));
-                }
-            }
-            6 => {
-                if let Some(node) = world.nodes().get(&one) {
-                    world.count("failing syncs", 1);
-                    node.disk.fail_next_sync();
-                }
-            }
-            7 => world.network.isolate(one, &all),
-            8 => {
-                let other = random.pick(&all);
-                world.network.weather().cut.insert((one, other));
-            }
-            9 | 10 => world.network.weather().cut.clear(),
-            11 => {
-                let by = random.pick(&[1, 60, 3_600, 7_300, 90_000, 400 * 86_400]);
-                let by = by * 1000;
-                world.count("clock jumps", 1);
-                world.jump_clock(one, if random.chance(500) { by } else { -by });
-            }
-            12 => *lock(&world.slowness) = random.pick(&[1, 5, 40, 200]),
-            13 => {
-                let mut weather = world.network.weather();
-                weather.delay = random.pick(&[1, 10, 80, 300]);
-                weather.loss = random.pick(&[0, 20, 200]);
-            }
-            14 if lock(&world.lost_disks).is_empty() => {
-                self.down(one);
-                world.lose_blobs(one);
-            }
-            15 if self.next_node < 6 => drop(self.join().await),
-            16 => self.drain(one).await,
-            _ => {}
-        }
-    }
-
-    /// Takes one node out of service, once in a run.
-    async fn drain(&mut self, id: u64) {
-        if self.removing.is_some() || self.world.all().len() < 4 {
-            return;
-        }
-        let Some(leader) = liveness::leader(&self.world) else { return };
-        let state = NodeCommand::SetState { node: node_id(id), state: NodeState::Draining };
-        if leader.propose(Command::Node(Box::new(state))).await.is_ok() {
-            self.removing = Some(id);
-        }
     }
 
     async fn heal(&mut self) {
@@ -320,6 +229,14 @@ impl Driver {
         }
         if !liveness::writes(&world).await {
             return;
+        }
+        if self.is_joining {
+            let joined = liveness::until(&world, "who asked to join joins", liveness::LEADER, async || {
+                self.join().await
+            });
+            if !joined.await {
+                return;
+            }
         }
         // Clients go on for a moment: everything is possible again.
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -370,12 +287,15 @@ impl Driver {
         if !equal.await {
             return false;
         }
+        let mut last = None;
         let copied =
             liveness::until(&world, "all blobs have their copies", liveness::CONVERGED, async || {
-                let reader = liveness::leader(&world).and_then(|leader| leader.local().ok());
-                reader.is_some_and(|reader| copies_are_there::are_complete(&world, &reader))
+                let Some(leader) = liveness::leader(&world) else { return false };
+                last = leader.local().ok().and_then(|reader| copies_are_there::short(&world, &reader));
+                last.is_none()
             });
         if !copied.await {
+            world.violated("I9", last.unwrap_or_default());
             return false;
         }
         // Their disks are whole again.
@@ -387,18 +307,25 @@ impl Driver {
         self.is_right()
     }
 
+    /// So many pass in log time, which a clock that was far ahead may have taken with it.
+    fn hours(&self, hours: u64) {
+        let reader = liveness::leader(&self.world).and_then(|leader| leader.local().ok());
+        let now_ms = reader.and_then(|reader| state::log_time(&reader).ok()).unwrap_or(0);
+        for id in self.world.all() {
+            self.world.advance_clock(id, now_ms + hours * 3_600_000);
+        }
+    }
+
     /// Staging and leases end; nothing that nobody needs may be left.
     async fn reclaimed(&mut self) {
         let world = Arc::clone(&self.world);
-        for (id, hours) in world.all().into_iter().flat_map(|id| [(id, 30), (id, 30)]) {
-            world.jump_clock(id, hours * 3_600_000);
+        for _ in 0..2 {
+            self.hours(30);
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
         let mut last = None;
         let gone = liveness::until(&world, "unused bytes are gone", liveness::CONVERGED, async || {
-            for id in world.all() {
-                world.jump_clock(id, 20 * 60 * 1000);
-            }
+            self.hours(1);
             let Some(reader) = liveness::leader(&world).and_then(|leader| leader.local().ok()) else {
                 return false;
             };

@@ -63,6 +63,7 @@ pub(crate) struct World {
     started: Instant,
     root: PathBuf,
     trace: Mutex<u64>,
+    is_traced: bool,
     figures: Mutex<Figures>,
     violations: Mutex<Vec<String>>,
     /// Longest time that a disk takes, milliseconds.
@@ -135,6 +136,7 @@ impl World {
             started: Instant::now(),
             root: root.to_owned(),
             trace: Mutex::new(seed),
+            is_traced: std::env::var_os("SHOAL_SIM_TRACE").is_some(),
             figures: Mutex::default(),
             violations: Mutex::default(),
             slowness: Mutex::new(1),
@@ -164,8 +166,15 @@ impl World {
         for word in what.iter().chain([&self.elapsed_us()]) {
             *trace = (trace.rotate_left(5) ^ word).wrapping_mul(0x0517_cc1b_7272_20a9);
         }
-        if std::env::var_os("SHOAL_SIM_TRACE").is_some() {
+        if self.is_traced {
             eprintln!("{} {what:?}", self.elapsed_us());
+        }
+    }
+
+    /// For whoever repeats a seed to see what happens.
+    pub(crate) fn tell(&self, what: std::fmt::Arguments<'_>) {
+        if self.is_traced {
+            eprintln!("{} {what}", self.elapsed_us());
         }
     }
 
@@ -206,6 +215,14 @@ impl World {
         }
     }
 
+    /// Sets a clock that is behind `time_ms` to it.
+    pub(crate) fn advance_clock(&self, node: u64, time_ms: u64) {
+        let now_ms = self.clock_ms(node);
+        if let Some(node) = self.nodes().get_mut(&node) {
+            node.clock_ms += time_ms.saturating_sub(now_ms);
+        }
+    }
+
     /// Whether the node still lives that life.
     pub(crate) fn lives(&self, (node, life): (u64, u64)) -> bool {
         self.nodes().get(&node).is_some_and(|node| node.life == life && node.disk.is_on())
@@ -216,6 +233,11 @@ impl World {
         let nodes = self.nodes();
         let node = nodes.get(&node).filter(|node| node.disk.is_on())?;
         Some((node.life, node.metadata.clone()?))
+    }
+
+    /// Of a node that has lived.
+    pub(crate) fn disk(&self, node: u64) -> Disk {
+        self.nodes()[&node].disk.clone()
     }
 
     pub(crate) fn metadata(&self, node: u64) -> Option<Metadata> {

@@ -28,16 +28,23 @@ pub(crate) fn check(world: &World, reader: &StateReader) {
     }
 }
 
-/// Whether all linked blobs have all the copies that they should have.
-pub(crate) fn are_complete(world: &World, reader: &StateReader) -> bool {
+/// A linked blob that has fewer copies than it should have in the end.
+pub(crate) fn short(world: &World, reader: &StateReader) -> Option<String> {
     let (Ok(page), Ok(homes)) = (state::blob::blobs(reader, None, usize::MAX), state::node::homes(reader))
     else {
-        return false;
+        return Some("the state cannot be read".to_owned());
     };
     let wanted = homes.len().min(REPLICAS as usize);
-    page.items.iter().filter(|(_, record)| record.links > 0).all(|(digest, record)| {
+    let short = page.items.iter().filter(|(_, record)| record.links > 0).find(|(digest, record)| {
         let is_there = |node: u64| world.has(node, (*digest, record.generation));
         let there = homes.iter().filter(|(node, _)| is_there(node.get()) && record.copies.contains(node));
-        there.count() >= wanted
-    })
+        there.count() < wanted
+    });
+    let (digest, record) = short?;
+    let files = |node: u64| world.files(node).into_iter().filter(|file| file.0 == *digest);
+    let found: Vec<_> =
+        world.all().into_iter().flat_map(|node| files(node).map(move |file| (node, file.1))).collect();
+    let homes: Vec<_> =
+        homes.iter().map(|(node, record)| (node, record.incarnation, record.disk_incarnation)).collect();
+    Some(format!("{digest} is {record:?}; files {found:?}, homes {homes:?}"))
 }

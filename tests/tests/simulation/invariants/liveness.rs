@@ -9,7 +9,7 @@ use cluster::{Metadata, Role};
 use crate::world::World;
 
 /// How long each stage may take, simulated.
-const LEADER: Duration = Duration::from_secs(10);
+pub(crate) const LEADER: Duration = Duration::from_secs(10);
 /// As [`LEADER`].
 pub(crate) const CONVERGED: Duration = Duration::from_secs(40);
 
