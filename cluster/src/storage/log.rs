@@ -8,6 +8,7 @@ mod contents;
 mod frame;
 mod mark;
 mod reader;
+mod recent;
 mod segments;
 mod step_down;
 mod synced;

@@ -10,6 +10,7 @@ use wire::log_record::Record as WireRecord;
 use super::super::StorageError;
 use super::super::encoding::Stored;
 use super::frame::Place;
+use super::recent::Recent;
 use crate::raft::TypeConfig;
 
 /// One change of the log.
@@ -62,6 +63,7 @@ pub(super) struct Contents {
     pub(super) first: u64,
     /// Bytes of all records of entries.
     pub(super) bytes: u64,
+    pub(super) recent: Recent,
 }
 
 impl Contents {
@@ -96,12 +98,14 @@ impl Contents {
                 let slot = slot(entry.log_id);
                 self.bytes += slot.len as u64;
                 self.slots.push_back(slot);
+                self.recent.push(entry.clone(), slot.len);
                 self.head.last = Some(entry.log_id);
             }
             Record::Cut(last) => {
                 while self.slots.back().is_some_and(|slot| slot.log_id.index >= next(*last)) {
                     self.bytes -= self.slots.pop_back().map_or(0, |slot| slot.len as u64);
                 }
+                self.recent.cut(next(*last));
                 self.first = self.first.min(next(*last));
                 self.head.last = *last;
             }
@@ -109,6 +113,7 @@ impl Contents {
                 while self.slots.front().is_some_and(|slot| slot.log_id.index <= log_id.index) {
                     self.bytes -= self.slots.pop_front().map_or(0, |slot| slot.len as u64);
                 }
+                self.recent.purge(log_id.index + 1);
                 self.head.purged = Some(*log_id);
                 self.head.last = self.head.last.max(Some(*log_id));
                 self.first = self.slots.front().map_or(next(self.head.last), |slot| slot.log_id.index);

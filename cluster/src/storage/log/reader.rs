@@ -50,7 +50,13 @@ impl RaftLogReader<TypeConfig> for LogStore {
             Bound::Excluded(end) => *end,
             Bound::Unbounded => u64::MAX,
         };
-        let slots: Vec<_> = { lock(&self.contents).slots(from, end).copied().collect() };
+        let slots: Vec<_> = {
+            let contents = lock(&self.contents);
+            if let Some(entries) = contents.recent.get(from, end) {
+                return Ok(entries);
+            }
+            contents.slots(from, end).copied().collect()
+        };
         self.read(slots).await.map_err(|error| StorageIOError::read_logs(&error).into())
     }
 
