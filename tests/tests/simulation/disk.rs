@@ -208,8 +208,8 @@ impl File for Handle {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let state = self.state()?;
         let offset = offset as usize;
-        let content = state.files.get(&self.name).map(|content| &content.current);
-        let found = content.and_then(|bytes| bytes.get(offset..offset + out.len()));
+        let content = state.files.get(&self.name).map_or(&[][..], |content| &content.current);
+        let found = content.get(offset..offset + out.len());
         out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
