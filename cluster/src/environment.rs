@@ -30,14 +30,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| Panicked)
 }
 
-/// Before a sync that nobody waits for right away: the simulation lets other things happen first.
-pub(crate) async fn before_sync() {
-    #[cfg(feature = "simulation")]
-    if let Some(delay) = simulation::with(|machine| machine.delay()) {
-        tokio::time::sleep(delay).await;
-    }
-}
-
 /// Wall clock of `node`, which is this one: milliseconds since 1970. `None`: before that.
 pub(crate) fn clock_ms(node: NodeId) -> Option<u64> {
     #[cfg(feature = "simulation")]

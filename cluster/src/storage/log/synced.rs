@@ -11,7 +11,6 @@ use tokio_util::task::AbortOnDropHandle;
 use super::super::{StorageError, blocking};
 use super::segments::Segments;
 use super::{LogStore, lock};
-use crate::environment;
 
 /// Bytes that are on disk, as `Appended::end` counts them; `None`: a sync failed.
 type Bytes = Option<u64>;
@@ -47,7 +46,6 @@ impl Syncer {
 async fn run(segments: Arc<Segments>, wanted: Arc<Notify>, synced: watch::Sender<Bytes>) {
     loop {
         wanted.notified().await;
-        environment::before_sync().await;
         let (syncing, path) = (Arc::clone(&segments), segments.dir().to_owned());
         publish(&synced, &blocking(path, move || syncing.sync()).await);
     }
