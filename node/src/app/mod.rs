@@ -139,12 +139,12 @@ struct Parts {
 }
 
 impl Parts {
-    fn holders(&self) -> Holders {
+    fn holders(&self, config: &Config) -> Holders {
         Holders {
             peers: self.peers.clone(),
             directory: self.directory.clone(),
             metadata: self.metadata.clone(),
-            server: exchange::server(&self.blobs),
+            server: exchange::server(&self.blobs, config.exchange),
         }
     }
 
@@ -198,7 +198,7 @@ impl Node {
         let Parts { metadata, blobs, peers, directory, here, incarnation, new_disk } = parts;
         let edge = Edge::of(metadata, key.node(), config.edge)?;
         let scrub = Arc::new(Progress::default());
-        let holders = parts.holders();
+        let holders = parts.holders(config);
         let copies = parts.copies(holders.clone());
         let server = holders.server.clone();
         let metrics = Arc::new(Metrics::new(figures(parts, &copies, server, scrub.clone(), edge.clone())));

@@ -85,7 +85,7 @@ fn wait_for_copies(cluster: &mut Cluster) {
     });
 }
 
-fn figure(node: &Server, name: &str) -> u64 {
+pub(crate) fn figure(node: &Server, name: &str) -> u64 {
     let metrics = String::from_utf8_lossy(&node.root().get("/metrics").send().body).into_owned();
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.and_then(|value| value.parse().ok()).expect("a figure")

@@ -11,6 +11,7 @@ mod damage;
 mod edge;
 mod failure;
 mod identity;
+mod links;
 mod membership;
 mod operators;
 mod under_load;
