@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use blobs::BlobStore;
 use cluster::Metadata;
 use peer::exchange::Class;
-use peer::{Link, Peers};
+use peer::{Link, Peers, Protocol};
 
 use super::Parts;
 use crate::adapters::copies::Copies;
@@ -163,6 +163,8 @@ fn of_metadata(metadata: &Metadata) -> Vec<Figure> {
 fn of_peers(peers: &Peers) -> Vec<Figure> {
     let [control, bulk] = [Link::Control, Link::Bulk].map(|link| peers.metrics().link(link));
     let refused = control.peers_refused_total.get() + bulk.peers_refused_total.get();
+    let failed = control.handshakes_failed_total.get() + bulk.handshakes_failed_total.get();
+    let requests = Protocol::ALL.map(|protocol| peers.metrics().protocol(protocol).refused_total.get());
     vec![
         Figure::gauge("peer_control_connections", "Connections for calls", control.connections.get()),
         Figure::gauge("peer_bulk_connections", "Connections for bytes", bulk.connections.get()),
@@ -179,6 +181,12 @@ fn of_peers(peers: &Peers) -> Vec<Figure> {
             bulk.received_bytes_total.get(),
         ),
         Figure::counter("peer_refused", "Connections that were not let in", refused),
+        Figure::counter("peer_handshakes_failed", "Handshakes of others that came to nothing", failed),
+        Figure::counter(
+            "peer_requests_refused",
+            "Requests and streams refused to peers",
+            requests.iter().sum(),
+        ),
     ]
 }
 
