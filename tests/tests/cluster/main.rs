@@ -14,6 +14,7 @@ mod identity;
 mod links;
 mod membership;
 mod operators;
+mod strangers;
 mod under_load;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
