@@ -2,8 +2,10 @@
 //!
 //! Owns principal, action, resource to decision. Policies will enter here; a handler never decides.
 
-use proto::identity::{Principal, RegistryId};
+use proto::identity::{NodeId, Principal, RegistryId};
 
+use crate::command::node::Admission;
+use crate::command::{Command, NodeCommand};
 use crate::key::RepositoryId;
 
 /// What is asked for.
@@ -41,6 +43,28 @@ impl Resource {
             Self::Registry(registry) => registry,
             Self::Repository(repository) => &repository.registry,
         }
+    }
+}
+
+/// Whether `node`, which is an edge, may propose this: what is about itself alone, what shows by a secret that it is
+/// allowed, and what takes nothing away. Edges stand at places that nobody watches.
+pub fn edge_may_propose(node: NodeId, command: &Command) -> bool {
+    match command {
+        Command::RenewLease { .. } => true,
+        Command::ConfirmCopies(confirm) => {
+            let added = confirm.added.iter().map(|receipt| receipt.node);
+            added
+                .chain(confirm.lost.iter().copied())
+                .chain(confirm.released.iter().copied())
+                .all(|of| of == node)
+        }
+        Command::Node(command) => match command.as_ref() {
+            NodeCommand::Update(update) => update.node == node,
+            // A node that joins may ask an edge.
+            NodeCommand::Add(add) => matches!(add.admission, Admission::Token { .. }),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -118,7 +142,12 @@ pub fn decide(request: &Request, facts: &Facts) -> Decision {
 
 #[cfg(test)]
 mod tests {
+    use proto::digest::{Algorithm, Digest};
+    use proto::upload::UploadId;
+
     use super::*;
+    use crate::command::node::{Disk, NodePlace, Removal, UpdateNode};
+    use crate::command::{ConfirmCopies, Receipt};
 
     const ACTIONS: [Action; 6] = [
         Action::Connect,
@@ -159,5 +188,44 @@ mod tests {
             assert!(!allowed(Principal::Anonymous, action, &default, false), "{action:?}");
             assert!(!allowed(Principal::Anonymous, action, &other, true), "{action:?}");
         }
+    }
+    #[test]
+    fn an_edge_proposes_what_is_about_itself_and_nothing_else() {
+        let [own, other] = [1, 2].map(|node| NodeId::new(node).unwrap());
+        let receipt = |node| Receipt { node, incarnation: 1 };
+        let confirm = |added: &[NodeId], lost: &[NodeId], released: &[NodeId]| {
+            Command::ConfirmCopies(ConfirmCopies {
+                digest: Digest::of(Algorithm::Sha256, b""),
+                generation: UploadId::from_bytes(&[1; 24]).unwrap(),
+                added: added.iter().copied().map(receipt).collect(),
+                lost: lost.to_vec(),
+                released: released.to_vec(),
+            })
+        };
+        let update = |node| {
+            let place = NodePlace {
+                addresses: vec![],
+                zone: "a".parse().unwrap(),
+                capacity_bytes: 0,
+                release: String::new(),
+            };
+            Command::Node(Box::new(NodeCommand::Update(UpdateNode {
+                node,
+                place,
+                incarnation: 1,
+                disk: Disk::Kept,
+            })))
+        };
+        let may = |command: &Command| edge_may_propose(own, command);
+        assert!(may(&update(own)) && may(&confirm(&[own], &[own], &[own])));
+        assert!(!may(&update(other)));
+        for others in
+            [confirm(&[other], &[], &[]), confirm(&[], &[own, other], &[]), confirm(&[own], &[], &[other])]
+        {
+            assert!(!may(&others), "{others:?}");
+        }
+        let remove = NodeCommand::Remove { node: own, removal: Removal::Forced };
+        assert!(!may(&Command::Node(Box::new(remove))), "nor does it go by itself");
+        assert!(!may(&Command::RecountCopies { limit: 1 }));
     }
 }

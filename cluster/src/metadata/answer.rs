@@ -1,6 +1,10 @@
 //! Answers of the protocol `metadata`: total and bounded, whatever the bytes are.
 
+use cluster_core::access::edge_may_propose;
 use cluster_core::command::{Batch, Command};
+use cluster_core::record::NodeKind;
+use cluster_core::state;
+use proto::identity::NodeId;
 use proto::wire::raft as wire;
 use tokio::task::JoinSet;
 
@@ -13,16 +17,18 @@ use super::{ReadError, status};
 const UNREADABLE: &str = "the commands are not known to this release";
 
 /// The reply to `request`. Dropping it is safe; commands may take effect.
-pub(super) async fn answer(inner: &Inner, request: &[u8]) -> Vec<u8> {
+pub(super) async fn answer(inner: &Inner, from: NodeId, request: &[u8]) -> Vec<u8> {
     let answered = match call::read_request(request) {
-        Ok(RequestKind::Propose(request)) => propose(inner, &request).await,
+        Ok(RequestKind::Propose(request)) => propose(inner, from, &request).await,
         Ok(RequestKind::ReadIndex(_)) => read_index(inner).await,
         Ok(RequestKind::Status(_)) => Ok(tell_status(inner)),
         Ok(RequestKind::CatchUp(_)) => catch_up(inner).await,
         Err(reason) => Err(reason),
     };
-    let refused = |reason: &str| ReplyKind::Refused(wire::Refused { reason: reason.to_owned() });
-    call::reply(answered.unwrap_or_else(refused))
+    call::reply(answered.unwrap_or_else(|reason| {
+        tracing::debug!(node.id = %from, reason, "a request was refused");
+        ReplyKind::Refused(wire::Refused { reason: reason.to_owned() })
+    }))
 }
 
 fn not_leader(inner: &Inner) -> ReplyKind {
@@ -30,13 +36,17 @@ fn not_leader(inner: &Inner) -> ReplyKind {
     ReplyKind::NotLeader(wire::NotLeader { leader: leader.unwrap_or(0) })
 }
 
-async fn propose(inner: &Inner, request: &wire::Propose) -> Result<ReplyKind, &'static str> {
+async fn propose(inner: &Inner, from: NodeId, request: &wire::Propose) -> Result<ReplyKind, &'static str> {
     if inner.group.leader() != Leader::Here || inner.stop.is_cancelled() {
         return Ok(not_leader(inner));
     }
     let commands = Batch::decode(&request.batch).map_err(|_| UNREADABLE)?.commands;
     if commands.len() > MAX_COMMANDS || commands.is_empty() != request.tick {
         return Err("there are too many commands, or none");
+    }
+    if is_edge(inner, from) && !commands.iter().all(|command| edge_may_propose(from, command)) {
+        tracing::warn!(node.id = %from, "an edge proposed what it may not");
+        return Err("an edge may not propose this");
     }
     let commands: Vec<Option<Command>> =
         if request.tick { vec![None] } else { commands.into_iter().map(Some).collect() };
@@ -54,6 +64,12 @@ async fn propose(inner: &Inner, request: &wire::Propose) -> Result<ReplyKind, &'
     // One that is missing is unknown to who asked.
     let answers = answers.into_iter().map(Option::unwrap_or_default).collect();
     Ok(ReplyKind::Proposed(wire::Proposed { answers }))
+}
+
+/// What cannot be read is no edge: then nothing is committed either.
+fn is_edge(inner: &Inner, node: NodeId) -> bool {
+    let record = inner.state.reader().ok().and_then(|view| state::node::node(&view, node).ok()?);
+    record.is_some_and(|record| record.kind == NodeKind::Edge)
 }
 
 async fn read_index(inner: &Inner) -> Result<ReplyKind, &'static str> {
@@ -75,7 +91,7 @@ async fn catch_up(inner: &Inner) -> Result<ReplyKind, &'static str> {
 
 fn tell_status(inner: &Inner) -> ReplyKind {
     let status = status::status(inner);
-    let log_time = inner.state.reader().ok().and_then(|view| cluster_core::state::log_time(&view).ok());
+    let log_time = inner.state.reader().ok().and_then(|view| state::log_time(&view).ok());
     ReplyKind::Status(wire::StatusReply {
         node: status.node,
         leader: status.leader.unwrap_or(0),

@@ -112,7 +112,7 @@ impl Metadata {
     pub async fn answer(&self, service: Service, from: NodeId, request: &[u8]) -> Vec<u8> {
         match service {
             Service::Raft => self.inner.answers.answer(&self.inner.group.raft, from, request).await,
-            Service::Metadata => answer::answer(&self.inner, request).await,
+            Service::Metadata => answer::answer(&self.inner, from, request).await,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Answers of the protocol `raft`: total and bounded, whatever the bytes are.
 //!
 //! A sender speaks for itself only: a vote that names another node is refused, and a node that is no voter
-//! moves no term while there is a leader. Who is a member at all is the transport's business.
+//! moves no term while there is a leader; an edge is not listened to at all. Who is a member at all is the transport's business.
 
+use cluster_core::record::NodeKind;
+use cluster_core::state;
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use proto::identity::NodeId;
 use proto::wire::raft as wire;
@@ -26,12 +28,14 @@ type Answer = Result<ReplyKind, &'static str>;
 
 const SENSELESS: &str = "the request makes no sense";
 const FOREIGN: &str = "the request speaks for another node";
+const EDGE: &str = "an edge neither leads nor votes";
 const STOPPING: &str = "this node is stopping or its storage failed";
 
 impl Answers {
     /// The reply to `request` of `from`. Dropping it may leave a snapshot half received, nothing else.
     pub(crate) async fn answer(&self, raft: &Raft, from: NodeId, request: &[u8]) -> Vec<u8> {
         let answer = match message::read_request(request) {
+            Ok(_) if self.is_edge(from) => Err(EDGE),
             Ok(kind) => self.answer_kind(raft, from.get(), kind).await,
             Err(reason) => Err(reason),
         };
@@ -39,6 +43,12 @@ impl Answers {
             tracing::debug!(node.id = %from, reason, "a request was refused");
             ReplyKind::Refused(wire::Refused { reason: reason.to_owned() })
         }))
+    }
+
+    /// An edge follows. Whoever holds its key must not unseat a leader, nor take the place of one that died.
+    fn is_edge(&self, from: NodeId) -> bool {
+        let record = self.state.reader().ok().and_then(|view| state::node::node(&view, from).ok()?);
+        record.is_some_and(|record| record.kind == NodeKind::Edge)
     }
 
     async fn answer_kind(&self, raft: &Raft, from: u64, kind: RequestKind) -> Answer {

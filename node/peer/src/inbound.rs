@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use proto::identity::PeerKey;
 use tokio::io::AsyncReadExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +17,7 @@ use crate::frame::{self, FrameError, Refusal};
 use crate::lanes::{Lanes, PeerLanes};
 use crate::members::Members;
 use crate::metrics::Metrics;
+use crate::notice::Notice;
 use crate::protocol::{Callers, Protocol, Protocols};
 use crate::settings::Limits;
 use crate::stream::{ByteStream, Slots};
@@ -58,6 +60,8 @@ pub(crate) struct Inbound {
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
     ending: Ending,
+    /// For each [`Refusal`].
+    notices: [Notice; 4],
 }
 
 /// One stream that was let in.
@@ -80,8 +84,8 @@ impl Inbound {
     ) -> Self {
         let streams = Arc::new(Semaphore::new(limits.streams));
         let refusals = Arc::new(Semaphore::new(REFUSALS));
-        let (services, served) = Default::default();
-        Self { services, served, members, lanes, streams, refusals, limits, metrics, tasks, ending }
+        let (services, served, notices) = Default::default();
+        Self { services, served, members, lanes, streams, refusals, limits, metrics, tasks, ending, notices }
     }
 
     /// From now on, this protocol is served so.
@@ -124,7 +128,14 @@ impl Inbound {
             }
             Err(why) => {
                 self.metrics.protocol(protocol).refused_total.add(1);
-                tracing::debug!(peer = %key, protocol = protocol.name(), ?why, "a stream was refused");
+                match self.notices[why as usize].count(Instant::now()) {
+                    Some(times) => {
+                        tracing::warn!(peer = %key, protocol = protocol.name(), ?why, times, "requests of peers were refused");
+                    }
+                    None => {
+                        tracing::debug!(peer = %key, protocol = protocol.name(), ?why, "a stream was refused")
+                    }
+                }
                 self.refuse(protocol, stream, why);
             }
         }

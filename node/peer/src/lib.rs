@@ -27,6 +27,7 @@ mod lanes;
 mod link;
 mod members;
 mod metrics;
+mod notice;
 mod peers;
 mod place;
 mod protocol;

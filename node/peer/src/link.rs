@@ -63,6 +63,7 @@ pub(crate) fn start(link: Link, stack: Stack, us: PeerId, shared: &Shared) -> Ha
         limits: limits.clone(),
         metrics: metrics.clone(),
         pending: HashMap::new(),
+        notices: Default::default(),
     };
     let spawner = tasks.clone();
     let executor = move |task: Pin<Box<dyn Future<Output = ()> + Send>>| drop(spawner.spawn(task));

@@ -32,6 +32,8 @@ pub struct LinkMetrics {
     pub connections: Counter,
     /// Dials that reached nobody.
     pub dials_failed_total: Counter,
+    /// Handshakes of others that came to no connection: noise, silence, keys that are not theirs.
+    pub handshakes_failed_total: Counter,
     /// Connections not let in: not members, or too many.
     pub peers_refused_total: Counter,
     /// Bytes of streams that came in, framing included, encryption not.

@@ -115,6 +115,9 @@ impl Copies {
     async fn take_ahead(&self, from: NodeId, mut stream: ByteStream) -> anyhow::Result<()> {
         let head = frame::read(&mut stream, Protocol::Ahead.frame_limit()).await?;
         let head = Ahead::decode(head.as_slice())?;
+        if self.is_edge(from) {
+            anyhow::bail!("an edge owns no uploads");
+        }
         let upload = UploadId::from_bytes(&head.upload).filter(|upload| upload.node() == from);
         let Some(upload) = upload.filter(|_| head.version == VERSION) else {
             anyhow::bail!("the head makes no sense");

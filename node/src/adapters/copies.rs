@@ -11,6 +11,7 @@ use bytes::Bytes;
 use cluster::Metadata;
 use cluster_core::command::Receipt;
 use cluster_core::plan::placement;
+use cluster_core::record::NodeKind;
 use cluster_core::state;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 use super::exchange::{Fetches, StoreSink, blob_of};
 use super::members::Directory;
+use crate::auth::node_key::node_of;
 
 /// The only version of the request so far.
 const VERSION: u32 = 1;
@@ -165,13 +167,24 @@ impl Copies {
         }
     }
 
+    /// Edges pass uploads on and own no blobs: nothing that they offer is kept.
+    pub(super) fn is_edge(&self, node: NodeId) -> bool {
+        let record = self.metadata.local().ok().and_then(|reader| state::node::node(&reader, node).ok()?);
+        record.is_some_and(|record| record.kind == NodeKind::Edge)
+    }
+
     /// Answers others from now on.
     pub(crate) fn serve(&self) {
         self.serve_ahead();
         let copies = self.clone();
-        self.peers.serve(Protocol::Copy, move |_, message| {
+        self.peers.serve(Protocol::Copy, move |key, message| {
             let copies = copies.clone();
             async move {
+                let from = node_of(key.as_bytes())?;
+                if copies.is_edge(from) {
+                    tracing::warn!(node.id = %from, "an edge asked for a copy, which it may not");
+                    return None;
+                }
                 let outcome = match copies.make(&message).await {
                     Ok(receipt) => Outcome::Receipt(receipt),
                     Err(reason) => Outcome::Refused(wire::Refused { reason, again: true }),

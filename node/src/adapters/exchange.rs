@@ -205,9 +205,9 @@ impl exchange::Copy for Given {
     }
 }
 
-/// Gives what `blobs` has; see [`serve`].
-pub(crate) fn server(blobs: &BlobStore) -> Arc<Server> {
-    exchange::Server::new(StoreSource(blobs.clone()), exchange::Limits::default())
+/// Gives what `blobs` has, within `limits`; see [`serve`].
+pub(crate) fn server(blobs: &BlobStore, limits: exchange::Limits) -> Arc<Server> {
+    exchange::Server::new(StoreSource(blobs.clone()), limits)
 }
 
 /// Answers other members that fetch blobs from now on.

@@ -5,20 +5,43 @@ use std::sync::atomic::Ordering;
 
 use blobs::BlobStore;
 use cluster::Metadata;
-use peer::{Link, Peers};
+use peer::exchange::Class;
+use peer::{Link, Peers, Protocol};
 
 use super::Parts;
+use crate::adapters::copies::Copies;
+use crate::adapters::exchange::{Fetches, Server};
 use crate::jobs::scrub::Progress;
 use crate::registry::edge::Edge;
 use crate::telemetry::metrics::Figure;
 
+/// For each class of links between nodes: bytes sent, bytes received, waits for the rate.
+const LINKS: [(Class, [&str; 3]); 3] = [
+    (Class::Site, ["exchange_site_sent_bytes", "exchange_site_received_bytes", "exchange_site_rate_waits"]),
+    (
+        Class::Region,
+        ["exchange_region_sent_bytes", "exchange_region_received_bytes", "exchange_region_rate_waits"],
+    ),
+    (
+        Class::Wide,
+        [
+            "exchange_wide_area_sent_bytes",
+            "exchange_wide_area_received_bytes",
+            "exchange_wide_area_rate_waits",
+        ],
+    ),
+];
+
 /// Reads them all, whenever it is called.
 pub(super) fn figures(
     parts: &Parts,
+    copies: &Copies,
+    server: Arc<Server>,
     scrub: Arc<Progress>,
     edge: Option<Edge>,
 ) -> impl Fn() -> Vec<Figure> + Send + Sync + use<> {
     let (metadata, blobs, peers) = (parts.metadata.clone(), parts.blobs.clone(), parts.peers.clone());
+    let fetches = copies.fetches.clone();
     move || {
         let figures = [
             of_blobs(&blobs),
@@ -26,6 +49,7 @@ pub(super) fn figures(
             of_scrub(&blobs, &scrub),
             of_metadata(&metadata),
             of_peers(&peers),
+            of_exchange(&fetches, &server),
             of_edge(edge.as_ref()),
         ];
         figures.concat()
@@ -139,6 +163,8 @@ fn of_metadata(metadata: &Metadata) -> Vec<Figure> {
 fn of_peers(peers: &Peers) -> Vec<Figure> {
     let [control, bulk] = [Link::Control, Link::Bulk].map(|link| peers.metrics().link(link));
     let refused = control.peers_refused_total.get() + bulk.peers_refused_total.get();
+    let failed = control.handshakes_failed_total.get() + bulk.handshakes_failed_total.get();
+    let requests = Protocol::ALL.map(|protocol| peers.metrics().protocol(protocol).refused_total.get());
     vec![
         Figure::gauge("peer_control_connections", "Connections for calls", control.connections.get()),
         Figure::gauge("peer_bulk_connections", "Connections for bytes", bulk.connections.get()),
@@ -155,5 +181,41 @@ fn of_peers(peers: &Peers) -> Vec<Figure> {
             bulk.received_bytes_total.get(),
         ),
         Figure::counter("peer_refused", "Connections that were not let in", refused),
+        Figure::counter("peer_handshakes_failed", "Handshakes of others that came to nothing", failed),
+        Figure::counter(
+            "peer_requests_refused",
+            "Requests and streams refused to peers",
+            requests.iter().sum(),
+        ),
     ]
+}
+
+fn of_exchange(fetches: &Fetches, server: &Server) -> Vec<Figure> {
+    let of_link = |(class, [sent, received, waits]): (Class, [&'static str; 3])| {
+        [
+            Figure::counter(
+                sent,
+                "Blob bytes sent to nodes over this class of links",
+                server.sent_bytes(class),
+            ),
+            Figure::counter(
+                received,
+                "Blob bytes received over it, also wrong ones",
+                fetches.received_bytes(class),
+            ),
+            Figure::counter(waits, "Times that bytes waited for its rate", server.rate_waits(class)),
+        ]
+    };
+    let mut figures: Vec<Figure> = LINKS.into_iter().flat_map(of_link).collect();
+    figures.push(Figure::counter(
+        "exchange_quarantines",
+        "Nodes not asked for blobs any more, since they sent wrong bytes three times",
+        fetches.quarantines_total(),
+    ));
+    figures.push(Figure::gauge(
+        "exchange_quarantined_nodes",
+        "Nodes that are not asked for blobs now",
+        fetches.quarantined() as u64,
+    ));
+    figures
 }

@@ -139,12 +139,12 @@ struct Parts {
 }
 
 impl Parts {
-    fn holders(&self) -> Holders {
+    fn holders(&self, config: &Config) -> Holders {
         Holders {
             peers: self.peers.clone(),
             directory: self.directory.clone(),
             metadata: self.metadata.clone(),
-            server: exchange::server(&self.blobs),
+            server: exchange::server(&self.blobs, config.exchange),
         }
     }
 
@@ -198,13 +198,14 @@ impl Node {
         let Parts { metadata, blobs, peers, directory, here, incarnation, new_disk } = parts;
         let edge = Edge::of(metadata, key.node(), config.edge)?;
         let scrub = Arc::new(Progress::default());
-        let metrics = Arc::new(Metrics::new(figures(parts, scrub.clone(), edge.clone())));
+        let holders = parts.holders(config);
+        let copies = parts.copies(holders.clone());
+        let server = holders.server.clone();
+        let metrics = Arc::new(Metrics::new(figures(parts, &copies, server, scrub.clone(), edge.clone())));
         let draining = Arc::new(AtomicBool::new(false));
         let facts =
             Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
         let authenticator = authenticator(metadata, key, cluster);
-        let holders = parts.holders();
-        let copies = parts.copies(holders.clone());
         let registry = Registry {
             metadata: metadata.clone(),
             blobs: blobs.clone(),

@@ -5,6 +5,7 @@
 //! Variables that begin with `SHOAL_` and are no setting are ignored: orchestrators invent such names
 //! for their own purposes (`SHOAL_SERVICE_HOST`).
 
+mod exchange;
 mod settings;
 mod source;
 
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) scrub_rate: u64,
     /// Bytes of copies that this node keeps without owing them; `None`: a tenth of the volume.
     pub(crate) cache_size: Option<u64>,
+    /// How many blobs are given to other nodes at once, and how fast, by how near they are.
+    pub(crate) exchange: peer::exchange::Limits,
     /// The cluster to become a node of at the first start.
     pub(crate) join: Option<JoinToken>,
     /// What an edge may do without contact.

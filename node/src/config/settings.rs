@@ -8,7 +8,7 @@ use proto::identity::{HostPort, MAX_HOSTS};
 use proto::join::JoinToken;
 
 use super::source::{Value, Values};
-use super::{Config, TlsFiles};
+use super::{Config, TlsFiles, exchange};
 use crate::auth::Secret;
 use crate::registry::edge::Limits;
 use crate::telemetry::log::LogFormat;
@@ -33,6 +33,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
     let log_format = parse(values, "log_format", "text", "text or json", mistakes);
     let join = join(values, mistakes);
     let edge = edge(values, mistakes);
+    let exchange = exchange::resolve(values, mistakes);
     let scrub_rate: Option<Size> =
         parse(values, "scrub_rate", "16MiB", "bytes a second such as 16MiB, or 0,", mistakes);
     let cache_size = values
@@ -71,6 +72,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
         peer_addresses: peer_addresses?,
         scrub_rate: scrub_rate?.0,
         cache_size: cache_size.map(|size| size.0),
+        exchange: exchange?,
         join,
         edge: edge?,
     })
@@ -144,7 +146,7 @@ fn edge(values: &Values, mistakes: &mut Vec<String>) -> Option<Limits> {
     Some(Limits { stale_tags: stale_tags?, max_stale: max_stale?, max_policy_age: max_policy_age? })
 }
 
-fn parse<T: FromStr>(
+pub(super) fn parse<T: FromStr>(
     values: &Values,
     name: &str,
     default: &str,
@@ -160,7 +162,7 @@ fn parse<T: FromStr>(
 }
 
 /// Bytes: a whole number, alone or of KiB, MiB, GiB or TiB.
-struct Size(u64);
+pub(super) struct Size(pub(super) u64);
 
 impl FromStr for Size {
     type Err = ();

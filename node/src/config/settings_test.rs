@@ -1,6 +1,7 @@
 //! Defaults, precedence, and that all mistakes are told at once.
 
 use std::io::Write;
+use std::num::NonZeroU64;
 
 use super::super::source::{self, Flags};
 use super::*;
@@ -133,4 +134,25 @@ fn sizes_have_units_and_nonsense_is_refused() {
         assert_eq!(rate(text).expect_err("refused").len(), 1, "{text}");
         assert_eq!(cache(text).expect_err("refused").len(), 1, "{text}");
     }
+}
+
+#[test]
+fn what_other_nodes_get_has_a_rate_and_slots_for_each_class_of_links() {
+    let limits = |args: &[&str], env: &[(&str, &str)]| load(args, env).map(|config| config.exchange);
+    let defaults = limits(&[], &[]).expect("accepted");
+    assert_eq!((defaults.rates, defaults.answers), ([None; 3], [8, 8, 16]));
+    let file = file("region_rate = \"1MiB\"\nwide_area_rate = \"2MiB\"\nwide_area_slots = \"3\"\n");
+    let path = file.path().to_str().expect("a path");
+    let given = limits(
+        &["--config", path, "--wide-area-rate", "unlimited", "--site-slots", "1024"],
+        &[("SHOAL_SITE_RATE", "64KiB"), ("SHOAL_REGION_SLOTS", "1")],
+    );
+    let given = given.expect("accepted");
+    assert_eq!(given.rates.map(|rate| rate.map(NonZeroU64::get)), [Some(64 << 10), Some(1 << 20), None]);
+    assert_eq!(given.answers, [1024, 1, 3]);
+    let mistakes = limits(
+        &["--site-rate=0", "--region-rate=65535", "--wide-area-rate=fast", "--site-slots=0"],
+        &[("SHOAL_REGION_SLOTS", "1025"), ("SHOAL_WIDE_AREA_SLOTS", "many")],
+    );
+    assert_eq!(mistakes.expect_err("refused").len(), 6, "all are told at once");
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The settings, by the name they have in the file.
-pub(super) const NAMES: [&str; 20] = [
+pub(super) const NAMES: [&str; 26] = [
     "data_dir",
     "listen",
     "public_url",
@@ -25,6 +25,12 @@ pub(super) const NAMES: [&str; 20] = [
     "max_policy_age",
     "scrub_rate",
     "cache_size",
+    "site_rate",
+    "region_rate",
+    "wide_area_rate",
+    "site_slots",
+    "region_slots",
+    "wide_area_slots",
     "config",
 ];
 
@@ -104,6 +110,26 @@ pub(crate) struct Flags {
     /// [env: SHOAL_CACHE_SIZE] [default: a tenth of the volume]
     #[arg(long, value_name = "SIZE")]
     cache_size: Option<String>,
+    /// How many bytes of blobs this node gives in a second to nodes of its zone, such as 100MiB
+    /// [env: SHOAL_SITE_RATE] [default: unlimited]
+    #[arg(long, value_name = "SIZE")]
+    site_rate: Option<String>,
+    /// The same to nodes of other zones of its region [env: SHOAL_REGION_RATE] [default: unlimited]
+    #[arg(long, value_name = "SIZE")]
+    region_rate: Option<String>,
+    /// The same to nodes of other regions [env: SHOAL_WIDE_AREA_RATE] [default: unlimited]
+    #[arg(long, value_name = "SIZE")]
+    wide_area_rate: Option<String>,
+    /// How many requests for blobs of nodes of its zone this node answers at once; others wait or ask elsewhere
+    /// [env: SHOAL_SITE_SLOTS] [default: 8]
+    #[arg(long, value_name = "NUMBER")]
+    site_slots: Option<String>,
+    /// The same of nodes of other zones of its region [env: SHOAL_REGION_SLOTS] [default: 8]
+    #[arg(long, value_name = "NUMBER")]
+    region_slots: Option<String>,
+    /// The same of nodes of other regions [env: SHOAL_WIDE_AREA_SLOTS] [default: 16]
+    #[arg(long, value_name = "NUMBER")]
+    wide_area_slots: Option<String>,
 }
 
 impl Flags {
@@ -129,6 +155,12 @@ impl Flags {
             "max_policy_age" => self.max_policy_age.as_ref(),
             "scrub_rate" => self.scrub_rate.as_ref(),
             "cache_size" => self.cache_size.as_ref(),
+            "site_rate" => self.site_rate.as_ref(),
+            "region_rate" => self.region_rate.as_ref(),
+            "wide_area_rate" => self.wide_area_rate.as_ref(),
+            "site_slots" => self.site_slots.as_ref(),
+            "region_slots" => self.region_slots.as_ref(),
+            "wide_area_slots" => self.wide_area_slots.as_ref(),
             _ => None,
         }
     }

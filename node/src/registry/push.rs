@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use blobs::{BlobCopy, BlobError, Upload};
-use cluster_core::command::{Command, CommitBlob, Condition, MountBlob, PutManifest, Response};
+use cluster_core::command::{
+    Command, CommitBlob, Condition, ConfirmCopies, MountBlob, PutManifest, Response,
+};
 use cluster_core::key::RepositoryId;
 use cluster_core::state;
 use proto::digest::Digest;
 use proto::manifest::Manifest;
 use proto::name::{RepositoryName, Tag};
+use proto::upload::UploadId;
 
 use super::{COPIES_AT_PUSH, Registry, RegistryError};
 
@@ -74,7 +77,7 @@ impl Registry {
             Response::BlobLinked { generation } => {
                 // An older record stays; its copy may be damaged, ours is not (rule R4).
                 self.blobs.adopt(&copy, generation).await?;
-                Ok(())
+                self.confirm_adopted(&digest, generation).await
             }
             Response::StagingExpired => Err(RegistryError::StagingExpired),
             Response::TooFewCopies { copies, zones } => Err(RegistryError::TooFewCopies { copies, zones }),
@@ -98,11 +101,36 @@ impl Registry {
             return Ok(true);
         }
         match self.blobs.adopt(staged, recorded.generation).await {
-            Ok(_) if staged.generation != recorded.generation => Ok(true),
+            Ok(_) if staged.generation != recorded.generation => {
+                self.confirm_adopted(&staged.digest, recorded.generation).await?;
+                Ok(true)
+            }
             Ok(_) => Err(BlobError::Damaged.into()),
             Err(BlobError::Missing) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Tells the cluster of the copy that was adopted here, if the blob has too few without it: until it knows, other
+    /// nodes look for the bytes in vain. The repair would tell it too, but after the client has its answer.
+    async fn confirm_adopted(&self, digest: &Digest, generation: UploadId) -> Result<(), RegistryError> {
+        let own = self.copies.own_receipt();
+        let is_missed = {
+            let reader = self.metadata.read().await?;
+            let wanted = state::node::layout(&reader)?.unwrap_or_default().wanted();
+            match state::blob::blob(&reader, digest)? {
+                Some(record) if record.generation == generation && !record.copies.contains(&own.node) => {
+                    state::copies::count(&reader, &record.copies)?.copies < wanted
+                }
+                _ => false,
+            }
+        };
+        if is_missed {
+            let (lost, released) = (Vec::new(), Vec::new());
+            let confirm = ConfirmCopies { digest: *digest, generation, added: vec![own], lost, released };
+            self.metadata.propose(Command::ConfirmCopies(confirm)).await?;
+        }
+        Ok(())
     }
 
     /// Makes `digest` readable in `repository` if one of `from` has it. `from` must be readable for who

@@ -11,8 +11,10 @@ mod damage;
 mod edge;
 mod failure;
 mod identity;
+mod links;
 mod membership;
 mod operators;
+mod strangers;
 mod under_load;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

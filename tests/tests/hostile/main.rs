@@ -19,6 +19,7 @@ mod manifests;
 mod messages;
 mod names;
 mod passwords;
+mod peer_port;
 mod references;
 mod routes;
 mod scopes;

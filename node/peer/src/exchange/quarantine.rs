@@ -40,6 +40,12 @@ impl Quarantine {
         self.entries().get(&node).is_some_and(|(wrong, last)| *wrong >= WRONG_MAX && now - *last < TIME)
     }
 
+    /// How many nodes are not to be asked.
+    pub(super) fn present(&self, now: Instant) -> usize {
+        let is_held = |(wrong, last): &&(u32, Instant)| *wrong >= WRONG_MAX && now - *last < TIME;
+        self.entries().values().filter(is_held).count()
+    }
+
     /// How often a quarantine began.
     pub(super) fn begun(&self) -> u64 {
         self.begun.get()
@@ -61,9 +67,11 @@ mod tests {
         assert!(!quarantine.count(liar, now) && !quarantine.count(liar, now) && !quarantine.holds(liar, now));
         assert!(quarantine.count(liar, now) && quarantine.holds(liar, now));
         assert!(!quarantine.holds(other, now));
+        assert_eq!((quarantine.begun(), quarantine.present(now)), (1, 1));
         assert!(!quarantine.count(liar, now), "it is told once");
         let later = now + TIME;
         assert!(!quarantine.holds(liar, later));
+        assert_eq!((quarantine.begun(), quarantine.present(later)), (1, 0));
         assert!(!quarantine.count(liar, later), "the old ones are forgotten");
     }
 }

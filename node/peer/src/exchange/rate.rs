@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::metrics::Counter;
+
 /// What may go at once after a rest.
 const BURST: Duration = Duration::from_millis(100);
 
@@ -13,12 +15,13 @@ const BURST: Duration = Duration::from_millis(100);
 pub(super) struct Bucket {
     rate: Option<NonZeroU64>,
     spent_until: Mutex<Option<Instant>>,
+    waits: Counter,
 }
 
 impl Bucket {
     /// Of so many bytes a second; `None` lets everything through at once.
     pub(super) fn new(rate: Option<NonZeroU64>) -> Self {
-        Self { rate, spent_until: Mutex::new(None) }
+        Self { rate, spent_until: Mutex::new(None), waits: Counter::default() }
     }
 
     pub(super) fn is_limited(&self) -> bool {
@@ -29,8 +32,17 @@ impl Bucket {
     /// asked for counts as sent.
     pub(super) async fn take(&self, bytes: u64) {
         let Some(rate) = self.rate else { return };
-        let due = self.book(bytes, rate, Instant::now());
-        tokio::time::sleep_until(due).await;
+        let now = Instant::now();
+        let due = self.book(bytes, rate, now);
+        if due > now {
+            self.waits.add(1);
+            tokio::time::sleep_until(due).await;
+        }
+    }
+
+    /// How often somebody had to wait.
+    pub(super) fn waits(&self) -> u64 {
+        self.waits.get()
     }
 
     /// When `bytes` may go.
@@ -72,9 +84,9 @@ mod tests {
         tokio::time::advance(Duration::from_secs(60)).await;
         let began = Instant::now();
         bucket.take(100_000).await;
-        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!((began.elapsed(), bucket.waits()), (Duration::ZERO, 0));
         bucket.take(900_000).await;
-        assert_eq!(began.elapsed(), Duration::from_millis(900));
+        assert_eq!((began.elapsed(), bucket.waits()), (Duration::from_millis(900), 1));
         Bucket::new(None).take(u64::MAX).await;
         assert_eq!(began.elapsed(), Duration::from_millis(900));
     }

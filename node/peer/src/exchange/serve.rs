@@ -113,6 +113,11 @@ impl<S: Source> Server<S> {
         self.sent[class.index()].get()
     }
 
+    /// How often bytes for nodes of this class had to wait for the class's rate.
+    pub fn rate_waits(&self, class: Class) -> u64 {
+        self.rates[class.index()].waits()
+    }
+
     /// Nodes that asked for this blob in the last minute: holders or soon to be. At most 32.
     pub fn askers(&self, blob: &Blob) -> Vec<NodeId> {
         self.given.holding(blob, None).askers

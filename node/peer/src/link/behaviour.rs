@@ -15,6 +15,7 @@ use libp2p::swarm::behaviour::{ConnectionClosed, ListenFailure};
 use libp2p::swarm::{ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, ToSwarm};
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::handler::Handler;
 use super::table::{Standing, Table};
@@ -22,6 +23,7 @@ use crate::identity::key_of;
 use crate::inbound::Inbound;
 use crate::members::Members;
 use crate::metrics::Metrics;
+use crate::notice::Notice;
 use crate::place;
 use crate::protocol::Link;
 use crate::settings::Limits;
@@ -49,6 +51,8 @@ pub(crate) struct Behaviour {
     pub(super) metrics: Arc<Metrics>,
     /// Handshakes that others began, by where they come from.
     pub(super) pending: HashMap<ConnectionId, Option<IpAddr>>,
+    /// For each [`Denied`].
+    pub(super) notices: [Notice; 4],
 }
 
 impl Behaviour {
@@ -85,7 +89,13 @@ impl Behaviour {
 
     fn deny(&self, peer: Option<PeerId>, from: &Multiaddr, why: Denied) -> ConnectionDenied {
         let peer = peer.and_then(key_of).map(|key| key.to_string());
-        tracing::debug!(link = self.link.name(), peer, from = %from, reason = %why, "a peer was not let in");
+        let link = self.link.name();
+        match self.notices[why as usize].count(Instant::now()) {
+            Some(times) => {
+                tracing::warn!(link, peer, from = %from, reason = %why, times, "peers were not let in")
+            }
+            None => tracing::debug!(link, peer, from = %from, reason = %why, "a peer was not let in"),
+        }
         self.metrics.link(self.link).peers_refused_total.add(1);
         ConnectionDenied::new(why)
     }

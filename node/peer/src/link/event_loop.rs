@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
+use libp2p::swarm::{ConnectionId, ListenError, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId};
 use proto::identity::{PeerAddress, PeerKey};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,6 +20,7 @@ use super::table::Table;
 use crate::identity::{key_of, peer_of};
 use crate::members::Members;
 use crate::metrics::Metrics;
+use crate::notice::Notice;
 use crate::place;
 use crate::protocol::Link;
 use crate::settings::Limits;
@@ -64,6 +65,7 @@ pub(crate) struct EventLoop {
     pub(super) metrics: Arc<Metrics>,
     attempts: HashMap<PeerKey, Attempt>,
     resolving: JoinSet<(PeerKey, Vec<Multiaddr>)>,
+    handshakes: Notice,
 }
 
 /// What an event loop is made of.
@@ -80,8 +82,8 @@ pub(super) struct Parts {
 impl EventLoop {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { link, swarm, table, members, dials, limits, metrics } = parts;
-        let (attempts, resolving) = (HashMap::new(), JoinSet::new());
-        Self { link, swarm, table, members, dials, limits, metrics, attempts, resolving }
+        let (attempts, resolving, handshakes) = Default::default();
+        Self { link, swarm, table, members, dials, limits, metrics, attempts, resolving, handshakes }
     }
 
     /// Runs until `stop`, then closes all connections.
@@ -176,7 +178,7 @@ impl EventLoop {
                 self.failed(key);
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
-                tracing::debug!(link = self.link.name(), from = %send_back_addr, %error, "a handshake failed");
+                self.on_failed_handshake(&send_back_addr, &error);
             }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(link = self.link.name(), %error, "connections of peers cannot be accepted");
@@ -185,6 +187,19 @@ impl EventLoop {
                 tracing::error!(link = self.link.name(), ?reason, "peers can no longer connect");
             }
             _ => {}
+        }
+    }
+
+    /// Of another one; who was denied has been told of already.
+    fn on_failed_handshake(&self, from: &Multiaddr, error: &ListenError) {
+        if matches!(error, ListenError::Denied { .. }) {
+            return;
+        }
+        self.metrics.link(self.link).handshakes_failed_total.add(1);
+        let link = self.link.name();
+        match self.handshakes.count(Instant::now()) {
+            Some(times) => tracing::warn!(link, from = %from, %error, times, "handshakes of peers failed"),
+            None => tracing::debug!(link, from = %from, %error, "a handshake failed"),
         }
     }
 

@@ -61,7 +61,7 @@ pub(super) async fn apply(
         wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let changes = check(&admin.metadata.read().await?, &changes)?;
     let command = NodeCommand::ChangeLayout(ChangeLayout { version, changes });
-    match admin.metadata.propose(Command::Node(Box::new(command))).await? {
+    match admin.propose(Command::Node(Box::new(command))).await? {
         Response::NodeUpdated => {
             let layout = state::node::layout(&admin.metadata.read().await?)?.unwrap_or_default();
             Ok(Json(Layout { version: layout.version }))

@@ -21,6 +21,7 @@ use axum::http::HeaderMap;
 use axum::routing::{delete, get, post};
 use cluster::Metadata;
 use cluster_core::access::{Action, Facts, Resource};
+use cluster_core::command::{Command, Response};
 use peer::PeerAddress;
 
 use crate::auth::{AuthError, Authenticator, Verdict};
@@ -86,6 +87,14 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
 }
 
 impl Admin {
+    /// Changes the cluster, which no edge may: others would refuse it, and not say so as clearly.
+    async fn propose(&self, command: Command) -> Result<Response, Refusal> {
+        if self.edge.is_some() {
+            return Err(Refusal::Conflict("this node is an edge: ask one that is not".to_owned()));
+        }
+        Ok(self.metadata.propose(command).await?)
+    }
+
     /// Lets only those through who may do `action` to the cluster.
     async fn authorize(
         &self,

@@ -103,7 +103,7 @@ pub(super) async fn unpin(
 }
 
 async fn set_pin(admin: &Admin, node: NodeId, pin: Option<VoterPin>) -> Result<Json<Node>, Refusal> {
-    match admin.metadata.propose(Command::Node(Box::new(NodeCommand::PinVoter { node, pin }))).await? {
+    match admin.propose(Command::Node(Box::new(NodeCommand::PinVoter { node, pin }))).await? {
         Response::NodeUpdated => one(admin, node).await.map(Json),
         Response::NotFound => Err(Refusal::NotFound("there is no such node")),
         _ => Err(Refusal::Unavailable("unexpected answer of the state machine")),
@@ -126,7 +126,7 @@ async fn set_state(
     if state == NodeState::Draining {
         may_drain(&admin.metadata.read().await?, node)?;
     }
-    match admin.metadata.propose(Command::Node(Box::new(NodeCommand::SetState { node, state }))).await? {
+    match admin.propose(Command::Node(Box::new(NodeCommand::SetState { node, state }))).await? {
         Response::NodeUpdated => {
             admin.metadata.read().await?;
             one(admin, node).await.map(Json)
@@ -170,7 +170,7 @@ pub(super) async fn remove(
         return Err(Refusal::Conflict("it is the only voter: without it nothing can be written".to_owned()));
     }
     let removal = if query.force { Removal::Forced } else { Removal::Drained };
-    match admin.metadata.propose(Command::Node(Box::new(NodeCommand::Remove { node, removal }))).await? {
+    match admin.propose(Command::Node(Box::new(NodeCommand::Remove { node, removal }))).await? {
         Response::NodeRemoved => Ok(Json(was)),
         Response::NotFound => Err(Refusal::NotFound("there is no such node")),
         Response::StillNeeded { example: Some(blob) } => Err(Refusal::Conflict(format!(

@@ -49,7 +49,7 @@ pub(super) async fn create(
     };
     let command = CreateJoinToken { token: token_id, secret_hash, expires_ms, kind };
     let command = Command::Node(Box::new(NodeCommand::CreateToken(command)));
-    match admin.metadata.propose(command).await? {
+    match admin.propose(command).await? {
         Response::JoinTokenCreated => {}
         _ => return Err(Refusal::Unavailable("unexpected answer of the state machine")),
     }
@@ -95,7 +95,7 @@ pub(super) async fn revoke(
     let unknown = || Refusal::NotFound("there is no such token");
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let token = u128::from_str_radix(&id, 16).ok().filter(|_| is_id).ok_or_else(unknown)?.to_be_bytes();
-    match admin.metadata.propose(Command::Node(Box::new(NodeCommand::RevokeToken { token }))).await? {
+    match admin.propose(Command::Node(Box::new(NodeCommand::RevokeToken { token }))).await? {
         Response::Revoked => {
             tracing::info!(token = id, "join token revoked");
             Ok(Json(Revoked { id: name(token) }))

@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Connect, Shared, Sink, SinkError, Taken};
+use super::{Connect, Shared, Shelf, Sink, SinkError, Taken};
 use crate::exchange::codec::{self, Answer, CodecError, Request, What};
 use crate::exchange::leaves::LEAF;
-use crate::exchange::session::{AskId, End, Fact};
+use crate::exchange::session::{AskId, Class, End, Fact};
 
 /// Time between two words about the progress of a slow leaf.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -37,10 +37,12 @@ pub(super) enum Event<T> {
 /// Everything one ask needs.
 pub(super) struct Lane<C: Connect, S: Sink> {
     pub(super) shared: Arc<Shared<S>>,
-    pub(super) connect: Arc<C>,
+    pub(super) shelf: Arc<Shelf<C, S>>,
     pub(super) events: mpsc::Sender<Event<C::Stream>>,
     pub(super) ask: AskId,
     pub(super) holder: NodeId,
+    /// How near the holder is.
+    pub(super) class: Class,
 }
 
 /// How an ask stopped before its end.
@@ -134,7 +136,7 @@ impl<C: Connect, S: Sink> Lane<C, S> {
                 answered => return Ok((answered?, stream)),
             }
         }
-        let mut stream = self.connect.open(self.holder).await?;
+        let mut stream = self.shelf.connect.open(self.holder).await?;
         let answer = ask(&mut stream, &request, &self.shared.cut).await?;
         Ok((answer, stream))
     }
@@ -177,6 +179,7 @@ impl<C: Connect, S: Sink> Lane<C, S> {
             let rest = (whole - bytes.len()) as u64;
             let read = read_some(stream, rest, &mut bytes).await?;
             untold += read;
+            self.shelf.received[self.class.index()].add(read);
             if told.elapsed() >= PROGRESS_EVERY {
                 self.say(Fact::Progress(self.ask, untold)).await;
                 (told, untold) = (Instant::now(), 0);

@@ -4,13 +4,13 @@
 //! session with facts and does what it decides; decides nothing itself. Never passes on a byte that the sink did not
 //! check. Memory of a fetch: one leaf being read and one being stored for each ask that flies.
 
+mod gauge;
 mod lane;
 mod reader;
 mod run;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use proto::identity::NodeId;
 use proto::upload::UploadId;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,8 +28,10 @@ use super::codec::Blob;
 use super::leaves::{Cut, Leaves};
 use super::quarantine::Quarantine;
 use super::random::mix;
-use super::session::{Failure, Found, Reason};
+use super::session::{Class, Failure, Found, Reason};
+use crate::metrics::Counter;
 
+use gauge::Gauge;
 pub use reader::Reader;
 
 /// The way to other nodes.
@@ -109,9 +112,11 @@ type Running<S> = BTreeMap<(Digest, UploadId), Weak<Held<S>>>;
 
 struct Shelf<C, S: Sink> {
     node: NodeId,
-    connect: Arc<C>,
+    connect: C,
     running: Mutex<Running<S>>,
-    quarantine: Arc<Quarantine>,
+    quarantine: Quarantine,
+    /// Bytes of lists and leaves that came, by the class of who sent them.
+    received: [Counter; 3],
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -158,9 +163,10 @@ impl<C: Connect, S: Sink> Fetches<C, S> {
     pub fn new(node: NodeId, connect: C) -> Self {
         let shelf = Shelf {
             node,
-            connect: Arc::new(connect),
+            connect,
             running: Mutex::default(),
-            quarantine: Arc::default(),
+            quarantine: Quarantine::default(),
+            received: Default::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -182,14 +188,23 @@ impl<C: Connect, S: Sink> Fetches<C, S> {
         drop(running);
         let node = self.shelf.node;
         let seed = blob.digest.hash().iter().fold(node.get(), |seed, byte| mix(seed ^ u64::from(*byte)));
-        let (connect, quarantine) = (Arc::clone(&self.shelf.connect), Arc::clone(&self.shelf.quarantine));
-        self.shelf.tasks.spawn(run::run(shared, connect, quarantine, node, seed));
+        self.shelf.tasks.spawn(run::run(shared, Arc::clone(&self.shelf), seed));
         Fetch { held }
     }
 
     /// How often a holder was quarantined: after three wrong pieces it is not asked for ten minutes.
     pub fn quarantines_total(&self) -> u64 {
         self.shelf.quarantine.begun()
+    }
+
+    /// How many holders are quarantined now.
+    pub fn quarantined(&self) -> usize {
+        self.shelf.quarantine.present(Instant::now())
+    }
+
+    /// Bytes of lists and leaves that came from nodes of this class, right or wrong.
+    pub fn received_bytes(&self, class: Class) -> u64 {
+        self.shelf.received[class.index()].get()
     }
 
     /// Stops all fetches and waits for their tasks; false if they are not done after `deadline`. Dropping the future is
@@ -235,7 +250,7 @@ impl<S: Sink> Fetch<S> {
 
     /// Most bytes of leaves that were in memory at once so far, between stream and sink.
     pub fn peak_memory(&self) -> u64 {
-        self.held.0.memory.peak.load(Ordering::Relaxed)
+        self.held.0.memory.peak()
     }
 }
 
@@ -267,28 +282,5 @@ impl<S: Sink> Shared<S> {
     fn arrived(&self, leaf: u64) {
         self.have.lock().unwrap_or_else(|broken| broken.into_inner()).insert(leaf);
         self.arrived.send_replace(());
-    }
-}
-
-/// Bytes held now and at most.
-#[derive(Default)]
-struct Gauge {
-    now: AtomicU64,
-    peak: AtomicU64,
-}
-
-impl Gauge {
-    fn hold(&self, bytes: u64) -> HeldBytes<'_> {
-        let now = self.now.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.peak.fetch_max(now, Ordering::Relaxed);
-        HeldBytes(self, bytes)
-    }
-}
-
-struct HeldBytes<'a>(&'a Gauge, u64);
-
-impl Drop for HeldBytes<'_> {
-    fn drop(&mut self) {
-        self.0.now.fetch_sub(self.1, Ordering::Relaxed);
     }
 }

@@ -11,9 +11,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::lane::{Event, Lane};
-use super::{Connect, FetchError, Shared, Sink};
+use super::{Connect, FetchError, Shared, Shelf, Sink};
 use crate::exchange::codec::{MAX_SIZE, What};
-use crate::exchange::quarantine::Quarantine;
 use crate::exchange::session::{AskId, Decision, Fact, Found, Reason, Session};
 
 /// How often the session is told that time passed.
@@ -26,19 +25,13 @@ const EVENTS: usize = 256;
 const IDLE: usize = 4;
 
 /// Runs a fetch to its end and says how it ended. Dropping the future stops it; the sink keeps what it has.
-pub(super) async fn run<C: Connect, S: Sink>(
-    shared: Arc<Shared<S>>,
-    connect: Arc<C>,
-    quarantine: Arc<Quarantine>,
-    node: NodeId,
-    seed: u64,
-) {
+pub(super) async fn run<C: Connect, S: Sink>(shared: Arc<Shared<S>>, shelf: Arc<Shelf<C, S>>, seed: u64) {
     let stop = shared.stop.clone();
     let fetched = async {
         if shared.blob.size > MAX_SIZE {
             return Err(FetchError::TooLarge);
         }
-        Run::new(&shared, connect, quarantine, node, seed).until_done().await?;
+        Run::new(&shared, shelf, seed).until_done().await?;
         Ok(shared.sink.finish().await?)
     };
     let outcome = tokio::select! {
@@ -53,8 +46,7 @@ pub(super) async fn run<C: Connect, S: Sink>(
 
 struct Run<'a, C: Connect, S: Sink> {
     shared: &'a Arc<Shared<S>>,
-    connect: Arc<C>,
-    quarantine: Arc<Quarantine>,
+    shelf: Arc<Shelf<C, S>>,
     session: Session,
     began: Instant,
     /// Owns the tasks of the asks; dropping it ends them.
@@ -68,19 +60,13 @@ struct Run<'a, C: Connect, S: Sink> {
 }
 
 impl<'a, C: Connect, S: Sink> Run<'a, C, S> {
-    fn new(
-        shared: &'a Arc<Shared<S>>,
-        connect: Arc<C>,
-        quarantine: Arc<Quarantine>,
-        node: NodeId,
-        seed: u64,
-    ) -> Self {
+    fn new(shared: &'a Arc<Shared<S>>, shelf: Arc<Shelf<C, S>>, seed: u64) -> Self {
         let (events, arriving) = mpsc::channel(EVENTS);
-        let session = Session::new(shared.cut, shared.sink.leaves(), shared.sink.has_list(), node, seed);
+        let session =
+            Session::new(shared.cut, shared.sink.leaves(), shared.sink.has_list(), shelf.node, seed);
         Self {
             shared,
-            connect,
-            quarantine,
+            shelf,
             session,
             began: Instant::now(),
             lanes: JoinSet::new(),
@@ -145,10 +131,11 @@ impl<'a, C: Connect, S: Sink> Run<'a, C, S> {
     fn ask(&mut self, ask: AskId, holder: NodeId, what: What) {
         let lane = Lane {
             shared: Arc::clone(self.shared),
-            connect: Arc::clone(&self.connect),
+            shelf: Arc::clone(&self.shelf),
             events: self.events.clone(),
             ask,
             holder,
+            class: self.session.class(holder),
         };
         let stream = self.idle.get_mut(&holder).and_then(Vec::pop);
         let task = self.lanes.spawn(lane.run(what, stream));
@@ -156,21 +143,20 @@ impl<'a, C: Connect, S: Sink> Run<'a, C, S> {
     }
 
     fn find(&mut self, named: Vec<NodeId>) {
-        let (connect, blob) = (Arc::clone(&self.connect), self.shared.blob);
-        let quarantine = Arc::clone(&self.quarantine);
+        let (shelf, blob) = (Arc::clone(&self.shelf), self.shared.blob);
         self.searches.spawn(async move {
-            let mut found = connect.find(&blob, named).await;
-            found.retain(|found| !quarantine.holds(found.node, Instant::now()));
+            let mut found = shelf.connect.find(&blob, named).await;
+            found.retain(|found| !shelf.quarantine.holds(found.node, Instant::now()));
             found
         });
     }
 
     fn leave(&mut self, holder: NodeId, reason: Reason) {
         self.idle.remove(&holder);
-        if reason == Reason::Wrong && self.quarantine.count(holder, Instant::now()) {
+        if reason == Reason::Wrong && self.shelf.quarantine.count(holder, Instant::now()) {
             tracing::warn!(node.id = %holder, "quarantined: its pieces were wrong again and again");
         }
-        self.connect.left(&self.shared.blob, holder, reason);
+        self.shelf.connect.left(&self.shared.blob, holder, reason);
     }
 
     /// What changed among the readers since the last look.

@@ -129,6 +129,11 @@ impl Session {
         }
     }
 
+    /// How near a holder is; far if it is not known.
+    pub(super) fn class(&self, holder: NodeId) -> Class {
+        self.holders.get(&holder).map_or(Class::Wide, |holder| holder.class)
+    }
+
     /// Which leaves are stored.
     #[cfg(test)]
     pub(super) fn have(&self) -> &Leaves {
