@@ -190,6 +190,11 @@ impl Metadata {
         self.inner.group.raft.metrics().borrow().current_leader.and_then(NodeId::new)
     }
 
+    /// Whether a leader was heard of within its lease, or is this node. Cancel safe.
+    pub async fn hears_leader(&self) -> bool {
+        raft::has_leader(&self.inner.group.raft, self.inner.group.node.get()).await
+    }
+
     /// From now on no state that this node showed is lost in a crash, though nobody can be asked after it:
     /// for nodes that answer from their own state (invariant I20). Costs a sync for each step.
     pub fn keep_view(&self) {
