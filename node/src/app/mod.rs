@@ -45,7 +45,7 @@ use crate::http::tls::Certificate;
 use crate::jobs::cache::Cache;
 use crate::jobs::janitor::Janitor;
 use crate::jobs::membership::Membership;
-use crate::jobs::registration::{Registration, Verdict};
+use crate::jobs::registration::{Ending, Registration, Verdict};
 use crate::jobs::repair::Repair;
 use crate::jobs::scrub::{Progress, Scrub};
 use crate::registry::Registry;
@@ -124,6 +124,9 @@ async fn serve(config: Config) -> Result<()> {
     let metadata_rested = metadata.shutdown(REST).await;
     // Last: a leader hands over through peers.
     peers.shutdown(REST).await;
+    if served.as_ref().is_err_and(|error| error.downcast_ref() == Some(&Ending::Superseded)) {
+        data.retire()?;
+    }
     if !metadata_rested || !blobs_rested {
         bail!("storage did not come to rest in time; nothing acknowledged is lost");
     }
