@@ -11,6 +11,7 @@ use std::time::Duration;
 use cluster::Metadata;
 use cluster_core::command::node::{Disk, NodePlace, UpdateNode};
 use cluster_core::command::{Command, NodeCommand, Response};
+use cluster_core::level::Levels;
 use cluster_core::state;
 use proto::identity::NodeId;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,19 @@ pub(crate) enum Ending {
          runs elsewhere too, or is an older image; this process ends"
     )]
     Superseded,
+    /// An operator has to change the release.
+    #[error(
+        "this release, {} ({}), does not go with a cluster of level {level}: install the release of the other nodes",
+        env!("CARGO_PKG_VERSION"),
+        Levels::OWN
+    )]
+    OtherRelease {
+        /// Of the cluster.
+        level: u32,
+    },
+    /// An operator has to install a newer release; going on without the entry would part this node from the others.
+    #[error("{0}; this node stops before it, and goes on there with that release")]
+    NewerEntry(String),
     /// A person decided so.
     #[error("this node was removed from the cluster: start it anew with an empty data directory")]
     Removed,
@@ -59,6 +73,9 @@ impl Registration {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut is_told = false;
         loop {
+            if let Some(entry) = self.metadata.newer_entry() {
+                return self.give_way(Ending::NewerEntry(entry), &stop);
+            }
             let heard = self.hello.say().await;
             if self.gives_way(heard) {
                 return self.give_way(Ending::Superseded, &stop);
@@ -92,6 +109,7 @@ impl Registration {
         match self.metadata.propose(Command::Node(Box::new(NodeCommand::Update(update)))).await {
             Ok(Response::NodeUpdated) => self.forget_new_disk().await,
             Ok(Response::StaleIncarnation { .. }) => self.give_way(Ending::Superseded, stop),
+            Ok(Response::LevelRefused { level }) => self.give_way(Ending::OtherRelease { level }, stop),
             Ok(Response::NotFound) => self.give_way(Ending::Removed, stop),
             Ok(_) => {}
             Err(error) => {
