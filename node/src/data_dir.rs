@@ -7,6 +7,7 @@
 //! <data-dir>/starts      how often the node was started: tells a copied or restored directory from this one
 //! <data-dir>/join.token  only until the cluster has taken the node in: the token it joins with
 //! <data-dir>/new-disk    only until the cluster was told that no blob of an earlier start is left here
+//! <data-dir>/superseded  once another start of the node was found to go before the ones of this directory
 //! <data-dir>/metadata/   the Raft log and state (crate cluster)
 //! <data-dir>/blobs/      bytes and open uploads (crate blobs)
 //! ```
@@ -21,6 +22,7 @@ use rustix::fs::FlockOperation;
 const FORMAT: &str = "shoal-data 1\n";
 const STARTS: &str = "starts";
 const NEW_DISK: &str = "new-disk";
+const SUPERSEDED: &str = "superseded";
 /// Random bits below the count of starts in an incarnation.
 const RANDOM_BITS: u32 = 24;
 
@@ -42,6 +44,12 @@ pub(crate) enum DataDirError {
     /// It was written by another version.
     #[error("{0} says that the directory was written by a version of Shoal that this one cannot read")]
     OtherVersion(PathBuf),
+    /// See [`DataDir::retire`].
+    #[error(
+        "{0} is out of date: the node went on from a copy of it, and must not forget what it has said since; \
+         join as a new node with an empty --data-dir"
+    )]
+    Superseded(PathBuf),
     /// Somebody else uses it.
     #[error("{path} is in use by another shoal process{}: stop it, or give another --data-dir", pid(.holder))]
     InUse {
@@ -88,6 +96,9 @@ impl DataDir {
             return Err(DataDirError::Foreign(path.to_owned()));
         }
         let lock = lock(path)?;
+        if path.join(SUPERSEDED).try_exists().map_err(failed(path))? {
+            return Err(DataDirError::Superseded(path.to_owned()));
+        }
         // The first start is not over before the metadata exists.
         let first_start = !path.join("metadata").try_exists().map_err(failed(path))?;
         if fresh {
@@ -132,6 +143,13 @@ impl DataDir {
             write_private(&self.path, NEW_DISK, b"").map_err(failed)?;
         }
         Ok(note.try_exists().map_err(failed)?.then_some(note))
+    }
+
+    /// Notes durably that the node went on from a copy of this directory: from now on it is refused. Otherwise two
+    /// that are started again whenever they end would take turns. Blocks.
+    pub(crate) fn retire(&self) -> Result<(), DataDirError> {
+        let failed = |source| DataDirError::Io { path: self.path.join(SUPERSEDED), source };
+        write_private(&self.path, SUPERSEDED, b"").map_err(failed)
     }
 
     /// Where the blobs live.
@@ -230,6 +248,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("FORMAT"), "shoal-data 2\n").expect("written");
         assert!(matches!(DataDir::open(dir.path()), Err(DataDirError::OtherVersion(_))));
+    }
+
+    #[test]
+    fn a_directory_that_was_retired_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        DataDir::open(dir.path()).expect("opened").retire().expect("written");
+        assert!(matches!(DataDir::open(dir.path()), Err(DataDirError::Superseded(_))));
     }
 
     #[test]

@@ -101,6 +101,9 @@ pub struct Node {
     pub copies: u64,
     /// Release it runs.
     pub release: String,
+    /// The newest level that this release speaks.
+    #[serde(default)]
+    pub newest_level: u32,
     /// When it joined.
     pub joined_ms: u64,
 }
@@ -156,6 +159,9 @@ pub struct Status {
     /// Of an edge: seconds since it last knew that it is current.
     #[serde(default)]
     pub contact_age_seconds: Option<u64>,
+    /// The newest level that all nodes speak: commands of a later one wait until every node has a newer release.
+    #[serde(default)]
+    pub level: u32,
     /// Every node, by id.
     #[serde(default)]
     pub nodes: Vec<NodeHealth>,
@@ -176,6 +182,12 @@ pub struct NodeHealth {
     pub region: String,
     /// Part of the region that fails on its own.
     pub zone: String,
+    /// Release it runs.
+    #[serde(default)]
+    pub release: String,
+    /// The newest level that this release speaks.
+    #[serde(default)]
+    pub newest_level: u32,
     /// Its Raft term; none if it does not answer, as the next three.
     pub term: Option<u64>,
     /// Last entry of its log.

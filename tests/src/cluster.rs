@@ -190,6 +190,22 @@ pub fn operate(node: &Server, arguments: &[&str]) -> Output {
     }
 }
 
+/// From its next start on `node`, of a cluster that is not apart, has other ports, for clients and for nodes.
+/// Returns where other nodes find it then.
+///
+/// # Panics
+/// When it was not started with an address for other nodes.
+pub fn move_away(node: &mut Server) -> String {
+    node.move_to(&format!("{}:{}", Ipv4Addr::LOCALHOST, free_port()));
+    let place = format!("{}:{}", Ipv4Addr::LOCALHOST, free_port());
+    let arguments = &mut node.options_mut().arguments;
+    match arguments.iter().position(|argument| argument == "--peer-listen") {
+        Some(flag) => arguments[flag + 1].clone_from(&place),
+        None => panic!("it has no --peer-listen"),
+    }
+    place
+}
+
 /// What `node` calls itself, if it answers.
 pub fn id_of(node: &Server) -> Option<String> {
     let answer = operate(node, &["status", "--output", "json"]);

@@ -150,6 +150,8 @@ impl Rogue {
             capacity_bytes: 1 << 40,
             hosts: vec![self.peers.local_address().to_string()],
             release: "0.1.0".to_owned(),
+            oldest_level: cluster_core::level::FIRST,
+            newest_level: cluster_core::level::NEWEST,
             incarnation: 1,
             clock_ms: 0,
         }

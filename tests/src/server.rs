@@ -183,6 +183,11 @@ impl Server {
         }
     }
 
+    /// From its next start on it listens there.
+    pub fn move_to(&mut self, listen: &str) {
+        listen.clone_into(&mut self.host);
+    }
+
     /// Starts it again at the same address on the same data, after [`Server::stop`] if it still runs.
     ///
     /// # Panics

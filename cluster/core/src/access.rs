@@ -208,6 +208,7 @@ mod tests {
                 zone: "a".parse().unwrap(),
                 capacity_bytes: 0,
                 release: String::new(),
+                levels: crate::level::Levels::OWN,
             };
             Command::Node(Box::new(NodeCommand::Update(UpdateNode {
                 node,

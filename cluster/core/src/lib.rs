@@ -8,6 +8,7 @@
 pub mod access;
 pub mod command;
 pub mod key;
+pub mod level;
 pub mod plan;
 pub mod record;
 pub mod state;

@@ -40,7 +40,8 @@ async fn propose(inner: &Inner, from: NodeId, request: &wire::Propose) -> Result
     if inner.group.leader() != Leader::Here || inner.stop.is_cancelled() {
         return Ok(not_leader(inner));
     }
-    let commands = Batch::decode(&request.batch).map_err(|_| UNREADABLE)?.commands;
+    let levels = inner.state.release.levels;
+    let commands = Batch::decode_as(levels, &request.batch).map_err(|_| UNREADABLE)?.commands;
     if commands.len() > MAX_COMMANDS || commands.is_empty() != request.tick {
         return Err("there are too many commands, or none");
     }

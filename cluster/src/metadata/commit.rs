@@ -3,6 +3,7 @@
 //! A group is given to somebody at most once for sure: it is tried again only while it was surely not taken.
 
 use cluster_core::command::{Batch, Command};
+use cluster_core::{level, state};
 use openraft::error::{Fatal, RaftError};
 use proto::wire::raft as wire;
 use tokio::time::Instant;
@@ -25,6 +26,10 @@ const UNKNOWN: ProposeError = ProposeError::Unavailable(Unavailable::TimedOut);
 pub(super) async fn commit(group: Group, mut proposals: Vec<Proposal>) {
     let Some(deadline) = proposals.iter().map(|proposal| proposal.deadline).min() else { return };
     loop {
+        proposals = hold_back(&group, proposals);
+        if proposals.is_empty() {
+            return;
+        }
         match group.leader() {
             Leader::Here => {
                 let commands = commands(&proposals);
@@ -49,6 +54,23 @@ pub(super) async fn commit(group: Group, mut proposals: Vec<Proposal>) {
             return answer(proposals, answers);
         }
     }
+}
+
+/// Answers commands that not all nodes know: in the log they would stop those. Apply judges the rest again.
+fn hold_back(group: &Group, proposals: Vec<Proposal>) -> Vec<Proposal> {
+    let held_back = |command: &Command| {
+        let view = group.state.reader().ok().filter(|_| command.level() > level::FIRST)?;
+        state::not_yet(&view, command).ok().flatten()
+    };
+    let held_back = |proposal: Proposal| match proposal.command.as_ref().and_then(held_back) {
+        Some(response) => {
+            let index = group.state.applied_index().unwrap_or(0);
+            proposal.answer(Ok(Committed { index, response: Some(response) }));
+            None
+        }
+        None => Some(proposal),
+    };
+    proposals.into_iter().filter_map(held_back).collect()
 }
 
 /// What another node sent goes back: it knows better, or waits for a leader itself.

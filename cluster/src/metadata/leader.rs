@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::call::{self, ReplyKind, RequestKind};
 use crate::raft::Raft;
 use crate::raft::transport::{Link, Member, Service, TransportError};
+use crate::storage::StateStore;
 
 /// A leader that heard of no quorum for this long does not take commands: they would pile up in its log.
 const QUORUM_SILENCE: Duration = Duration::from_millis(1200);
@@ -19,6 +20,7 @@ pub(super) struct Group {
     pub(super) node: NodeId,
     pub(super) raft: Raft,
     pub(super) link: Link,
+    pub(super) state: StateStore,
 }
 
 impl std::fmt::Debug for Group {

@@ -191,6 +191,17 @@ impl Metadata {
         self.inner.group.raft.metrics().borrow().current_leader.and_then(NodeId::new)
     }
 
+    /// Whether a leader was heard of within its lease, or is this node. Cancel safe.
+    pub async fn hears_leader(&self) -> bool {
+        raft::has_leader(&self.inner.group.raft, self.inner.group.node.get()).await
+    }
+
+    /// What a newer release wrote that this one cannot apply, and which entry it is in: this node goes no further,
+    /// and never past it. `None` while all that came was known.
+    pub fn newer_entry(&self) -> Option<String> {
+        self.inner.state.release.newer_entry()
+    }
+
     /// From now on no state that this node showed is lost in a crash, though nobody can be asked after it:
     /// for nodes that answer from their own state (invariant I20). Costs a sync for each step.
     pub fn keep_view(&self) {
@@ -250,7 +261,7 @@ impl Metadata {
         self.inner.stop.cancel();
         let stopping = async {
             join(&self.inner.tasks).await;
-            let leader::Group { node, raft, link } = &self.inner.group;
+            let leader::Group { node, raft, link, .. } = &self.inner.group;
             raft::hand_over(raft, node.get(), link).await;
             let raft = raft.shutdown().await;
             join(&self.inner.beats).await;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_core::level::Levels;
 use openraft::BasicNode;
 use openraft::error::Fatal;
 use proto::identity::NodeId;
@@ -18,7 +19,7 @@ use super::{Cause, Inner, Metadata, ReadError, membership, propose, read, status
 use crate::environment;
 use crate::raft::transport::Link;
 use crate::raft::{Answers, Elections, HandOver, Incoming, LogLimits, Network, Raft};
-use crate::storage::{Directory, DirectoryError, Outgoing};
+use crate::storage::{Directory, DirectoryError, Outgoing, Release};
 
 /// How a node takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +50,14 @@ pub struct MetadataConfig {
     pub reserve_bytes: Option<u64>,
     /// Entries after which the state is made durable and older entries may go.
     pub entries_per_snapshot: u64,
+    /// What this release speaks, beyond which it takes no entry.
+    pub levels: Levels,
     /// Entries that stay behind that, for nodes that were away shortly.
     pub entries_kept: u64,
 }
 
 impl MetadataConfig {
-    /// The defaults: no address, 10 s, 64 MiB, the usual reserve, 1000 and 4000 entries.
+    /// The defaults: this release, no address, 10 s, 64 MiB, the usual reserve, 1000 and 4000 entries.
     pub fn new(dir: impl Into<PathBuf>, node: NodeId) -> Self {
         Self {
             dir: dir.into(),
@@ -65,6 +68,7 @@ impl MetadataConfig {
             reserve_bytes: None,
             entries_per_snapshot: 1000,
             entries_kept: 4000,
+            levels: Levels::OWN,
         }
     }
 }
@@ -115,7 +119,8 @@ pub(super) async fn open(config: MetadataConfig, link: Link, start: Start) -> Re
 
 /// Starts Raft and all that runs beside it.
 async fn assemble(config: &MetadataConfig, directory: Directory, link: Link) -> Result<Metadata, OpenError> {
-    let Directory { log, state } = directory;
+    let Directory { log, mut state } = directory;
+    state.release = Release::new(config.levels);
     let MetadataConfig { dir, node, reserve_bytes, entries_per_snapshot, entries_kept, .. } = config.clone();
     let (outgoing, hand_over) = (state.outgoing(), HandOver::default());
     let network = Network {
@@ -128,7 +133,7 @@ async fn assemble(config: &MetadataConfig, directory: Directory, link: Link) -> 
     let raft = Raft::new(node.get(), settings, network, log.clone(), state.clone())
         .await
         .map_err(|error| OpenError::Failed(Arc::new(error)))?;
-    let group = Group { node, raft: raft.clone(), link: link.clone() };
+    let group = Group { node, raft: raft.clone(), link: link.clone(), state: state.clone() };
     let incoming = Incoming::new(dir.clone());
     let answers = Answers { node: node.get(), state: state.clone(), incoming: incoming.clone(), hand_over };
     let mut beats = JoinSet::new();

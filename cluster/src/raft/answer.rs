@@ -29,6 +29,7 @@ type Answer = Result<ReplyKind, &'static str>;
 const SENSELESS: &str = "the request makes no sense";
 const FOREIGN: &str = "the request speaks for another node";
 const EDGE: &str = "an edge neither leads nor votes";
+const UNKNOWN: &str = "an entry is not known to the release of this node";
 const STOPPING: &str = "this node is stopping or its storage failed";
 
 impl Answers {
@@ -88,6 +89,12 @@ impl Answers {
             return Err(SENSELESS);
         }
         self.leader_only(raft, from).await?;
+        let release = &self.state.release;
+        // It would stop Raft when it is applied, and again at each start: so it is not taken in.
+        if let Some((index, error)) = message::first_unknown(release.levels, &request.entries) {
+            release.note(index, &error);
+            return Err(UNKNOWN);
+        }
         let response = raft.append_entries(request).await.map_err(|_| STOPPING)?;
         Ok(ReplyKind::Append(message::appended_to_wire(&response)))
     }

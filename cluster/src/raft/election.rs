@@ -190,7 +190,7 @@ pub(super) async fn would_grant(raft: &Raft, node: u64, ballot: &VoteRequest<u64
 }
 
 /// Whether a leader was heard of lately, or is this node.
-pub(super) async fn has_leader(raft: &Raft, node: u64) -> bool {
+pub(crate) async fn has_leader(raft: &Raft, node: u64) -> bool {
     Seen::now(raft).await.is_none_or(|seen| seen.is_leader(node) || seen.has_leader())
 }
 

@@ -4,6 +4,8 @@
 //! nothing. Whether the sender may say it is judged in [`super::answer`].
 
 use cluster_core::command::Batch;
+use cluster_core::command::encoding::DecodeError;
+use cluster_core::level::Levels;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use openraft::{Entry, EntryPayload, LogId, Membership, SnapshotMeta, StoredMembership, Vote};
 use prost::Message;
@@ -71,7 +73,7 @@ pub(crate) fn append_to_wire(request: &AppendEntriesRequest<TypeConfig>) -> wire
 }
 
 /// Reads what a leader sends: entries follow each other and `previous`, none is of a later term than the
-/// vote, and each can be applied by this release.
+/// vote. Whether this release can apply them is not looked at.
 pub(crate) fn append_from_wire(append: wire::Append) -> Option<AppendEntriesRequest<TypeConfig>> {
     let vote = vote_from_wire(append.vote?)?;
     let prev_log_id = optional_log_id(append.previous)?;
@@ -100,12 +102,20 @@ pub(crate) fn append_from_wire(append: wire::Append) -> Option<AppendEntriesRequ
 fn entry_from_wire(entry: wire::Entry) -> Option<Entry<TypeConfig>> {
     let entry = Entry::from_wire(entry)?;
     let is_known = match &entry.payload {
-        EntryPayload::Blank => true,
-        // What this release cannot apply would stop it; so it does not take it in.
-        EntryPayload::Normal(batch) => Batch::decode(&batch.0).is_ok(),
+        EntryPayload::Blank | EntryPayload::Normal(_) => true,
         EntryPayload::Membership(membership) => is_sane(membership),
     };
     (is_known && entry.log_id.index <= MAX_NUMBER).then_some(entry)
+}
+
+/// The first entry that a release of these levels cannot apply, and why.
+pub(crate) fn first_unknown(levels: Levels, entries: &[Entry<TypeConfig>]) -> Option<(u64, DecodeError)> {
+    entries.iter().find_map(|entry| match &entry.payload {
+        EntryPayload::Normal(batch) => {
+            Batch::decode_as(levels, &batch.0).err().map(|error| (entry.log_id.index, error))
+        }
+        EntryPayload::Blank | EntryPayload::Membership(_) => None,
+    })
 }
 
 fn is_sane(membership: &Membership<u64, openraft::BasicNode>) -> bool {

@@ -18,7 +18,7 @@ use cluster_core::command::Response;
 use openraft::{BasicNode, SnapshotPolicy};
 
 pub(crate) use self::answer::Answers;
-pub(crate) use self::election::{Elections, HandOver, hand_over};
+pub(crate) use self::election::{Elections, HandOver, hand_over, has_leader};
 pub(crate) use self::incoming::Incoming;
 pub(crate) use self::network::Network;
 use crate::storage::StateSnapshot;

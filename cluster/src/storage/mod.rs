@@ -20,6 +20,7 @@ mod engine;
 mod file;
 mod log;
 mod offline;
+mod release;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub(crate) use self::encoding::Stored;
 pub use self::engine::Reader as StateReader;
 pub(crate) use self::log::LogStore;
 pub use self::offline::{Founded, Offline, Position, found, position};
+pub(crate) use self::release::Release;
 pub(crate) use self::snapshot::{SnapshotFile, StateSnapshot};
 pub(crate) use self::state::StateStore;
 pub(crate) use self::transfer::Outgoing;

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use cluster_core::level::Levels;
 use cluster_core::view::{Pair, StagedView, View, Visit, key_after, some_pairs};
 use openraft::{BasicNode, CommittedLeaderId, LogId, Membership, RaftLogReader, StoredMembership, Vote};
 use proto::identity::NodeId;
@@ -14,6 +15,7 @@ use super::directory::{Directory, DirectoryError, create_format};
 use super::encoding::Stored;
 use super::engine::{Engine, Reader};
 use super::log::{Beginning, LogStore};
+use super::release::Release;
 use super::state::{APPLIED, MEMBERSHIP, apply_one, position_in};
 use super::{StorageError, blocking};
 
@@ -75,7 +77,7 @@ impl Offline {
         let path = reader.path().to_owned();
         let mut state = StagedView::new(reader);
         let first = position_in(&state, &path)?.0.map_or(0, |log_id| log_id.index + 1);
-        let mut replayed = 0;
+        let (release, mut replayed) = (Release::new(Levels::OWN), 0);
         let unreadable = |error: &dyn std::error::Error| StorageError::Engine {
             path: path.clone(),
             source: error.to_string().into(),
@@ -88,7 +90,7 @@ impl Offline {
                 break;
             }
             for entry in entries {
-                apply_one(&mut state, entry).map_err(|error| unreadable(&error))?;
+                apply_one(&mut state, &release, entry).map_err(|error| unreadable(&error))?;
                 replayed += 1;
             }
         }

@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cluster_core::command::{Batch, Response};
+use cluster_core::command::Response;
+use cluster_core::level::Levels;
 use cluster_core::state;
 use cluster_core::view::{StagedView, View, ViewMut};
 use openraft::storage::RaftStateMachine;
@@ -18,6 +19,7 @@ use openraft::{
 
 use super::encoding::Stored;
 use super::engine::{Durability, Engine, Reader};
+use super::release::Release;
 use super::snapshot::{SnapshotFile, StateSnapshot};
 use super::transfer::{Installing, Outgoing};
 use super::{LogStore, StorageError, blocking};
@@ -40,6 +42,7 @@ pub(crate) struct StateStore {
     outgoing: Outgoing,
     installing: Installing,
     log: LogStore,
+    pub(crate) release: Release,
     /// Not counted by clones: only the one inside Raft writes.
     writes_since_sync: u32,
 }
@@ -53,7 +56,8 @@ impl StateStore {
         installing: Installing,
     ) -> Result<Self, StorageError> {
         let outgoing = Outgoing::new(snapshots.clone());
-        let store = Self { engine, log, snapshots, outgoing, installing, writes_since_sync: 0 };
+        let release = Release::new(Levels::OWN);
+        let store = Self { engine, log, snapshots, outgoing, installing, release, writes_since_sync: 0 };
         // Read now, so that a damaged position is refused at start.
         position(&store.reader()?)?;
         Ok(store)
@@ -126,6 +130,7 @@ fn meta(reader: &Reader) -> Result<SnapshotMeta<u64, BasicNode>, StorageError> {
 fn apply(
     engine: &Engine,
     entries: Vec<Entry<TypeConfig>>,
+    release: &Release,
     durability: Durability,
 ) -> Result<Vec<Vec<Response>>, StorageIOError<u64>> {
     let failed = |error: StorageError| StorageIOError::write_state_machine(&error);
@@ -141,7 +146,7 @@ fn apply(
         if let EntryPayload::Normal(encoded) = &entry.payload {
             gathered += encoded.0.len();
         }
-        responses.push(apply_one(&mut staged, entry)?);
+        responses.push(apply_one(&mut staged, release, entry)?);
     }
     engine.write(staged.into_changes(), durability).map_err(failed)?;
     Ok(responses)
@@ -150,6 +155,7 @@ fn apply(
 /// Applies one entry to `staged`; the responses to its commands.
 pub(super) fn apply_one(
     staged: &mut StagedView<Reader>,
+    release: &Release,
     entry: Entry<TypeConfig>,
 ) -> Result<Vec<Response>, StorageIOError<u64>> {
     let log_id = entry.log_id;
@@ -160,7 +166,8 @@ pub(super) fn apply_one(
             Vec::new()
         }
         EntryPayload::Normal(encoded) => {
-            let batch = Batch::decode(&encoded.0).map_err(|error| StorageIOError::apply(log_id, &error))?;
+            let batch = release.read(log_id.index, &encoded.0);
+            let batch = batch.map_err(|error| StorageIOError::apply(log_id, &error))?;
             state::apply(staged, log_id.index, batch)
                 .map_err(|error| StorageIOError::apply(log_id, &error))?
         }
@@ -197,7 +204,8 @@ impl RaftStateMachine<TypeConfig> for StateStore {
             let on_disk = self.log.reaches_disk(last.log_id.index).await;
             on_disk.map_err(|error| StorageIOError::write_logs(&error))?;
         }
-        let applied = environment::blocking(move || apply(&engine, entries, durability)).await;
+        let release = self.release.clone();
+        let applied = environment::blocking(move || apply(&engine, entries, &release, durability)).await;
         let panicked =
             |_| StorageIOError::write_state_machine(&StorageError::EnginePanicked { path: self.path() });
         Ok(applied.map_err(panicked)??)

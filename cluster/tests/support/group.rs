@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cluster::{Member, Metadata, MetadataConfig, Role, Service, Start, Transport, TransportError};
+use cluster_core::level::Levels;
 use proto::identity::NodeId;
 use tempfile::TempDir;
 
@@ -123,6 +124,8 @@ pub(crate) struct Cluster {
     dirs: BTreeMap<u64, TempDir>,
     /// Small, so that snapshots are needed.
     pub(crate) short_log: bool,
+    /// What the release of a node speaks from its next start on, if not all that ours does.
+    pub(crate) levels: BTreeMap<u64, Levels>,
 }
 
 impl Cluster {
@@ -132,8 +135,13 @@ impl Cluster {
     }
 
     pub(crate) async fn build(voters: u64, short_log: bool) -> Self {
-        let mut cluster =
-            Self { net: Net::default(), nodes: BTreeMap::new(), dirs: BTreeMap::new(), short_log };
+        Self::of_releases(voters, short_log, BTreeMap::new()).await
+    }
+
+    /// As [`Cluster::of`], with other releases.
+    pub(crate) async fn of_releases(voters: u64, short_log: bool, levels: BTreeMap<u64, Levels>) -> Self {
+        let (net, nodes, dirs) = (Net::default(), BTreeMap::new(), BTreeMap::new());
+        let mut cluster = Self { net, nodes, dirs, short_log, levels };
         cluster.start(1, Start::Found).await;
         for id in 2..=voters {
             cluster.join(id).await;
@@ -161,6 +169,7 @@ impl Cluster {
             address: format!("node-{id}"),
             entries_per_snapshot,
             entries_kept,
+            levels: self.levels.get(&id).copied().unwrap_or(Levels::OWN),
             ..config
         }
     }

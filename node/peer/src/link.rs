@@ -7,13 +7,14 @@ mod table;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use libp2p::PeerId;
 use libp2p::core::upgrade::Version;
 use libp2p::swarm::{Config, Swarm};
-use proto::identity::PeerAddress;
+use proto::identity::{PeerAddress, PeerKey};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -26,7 +27,7 @@ use crate::settings::Limits;
 use crate::transport::Stack;
 
 use behaviour::Behaviour;
-use event_loop::{Dial, EventLoop, NotDialled, Parts};
+use event_loop::{Dial, EventLoop, NotDialled, Parts, Wanted};
 use table::{NoStream, Open, Table};
 
 /// Requests for dials that wait for the event loop.
@@ -48,7 +49,7 @@ pub(crate) struct Shared {
 /// Handle of a link.
 pub(crate) struct Handle {
     table: Arc<Table>,
-    dials: mpsc::Sender<Dial>,
+    dials: mpsc::Sender<Wanted>,
 }
 
 /// Starts the link's tasks in `shared.tasks`.
@@ -108,10 +109,20 @@ impl Handle {
         Err(CallError::Unreachable)
     }
 
+    /// Whether there is a connection to this peer.
+    pub(crate) fn is_connected(&self, key: &PeerKey) -> bool {
+        self.table.newest(key).is_some()
+    }
+
+    /// Begins to connect to whoever is there. Given up when too much waits.
+    pub(crate) fn find(&self, place: SocketAddr) {
+        let _ = self.dials.try_send(Wanted::Place(place));
+    }
+
     async fn dial(&self, to: &PeerAddress) -> Result<(), CallError> {
         let (reply, answer) = oneshot::channel();
         let dial = Dial { to: to.clone(), reply };
-        self.dials.send(dial).await.map_err(|_| CallError::Stopped)?;
+        self.dials.send(Wanted::Peer(dial)).await.map_err(|_| CallError::Stopped)?;
         match answer.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(NotDialled::Unreachable)) => Err(CallError::Unreachable),

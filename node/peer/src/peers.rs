@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use libp2p::core::upgrade::NegotiationError;
-use proto::identity::{PeerAddress, PeerKey};
+use proto::identity::{HostPort, PeerAddress, PeerKey};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
@@ -20,6 +20,7 @@ use crate::lanes::{Lanes, PeerLanes};
 use crate::link::{self, Handle, Shared};
 use crate::members::Members;
 use crate::metrics::Metrics;
+use crate::place;
 use crate::protocol::{Callers, Link, Protocol};
 use crate::settings::Settings;
 use crate::stream::ByteStream;
@@ -133,6 +134,19 @@ impl Peers {
             Ok(ByteStream::new(stream, protocol, self.0.shared.metrics.clone(), idle, slots))
         })
         .await
+    }
+
+    /// Begins to connect to whoever is at these places, for calls: a member that is there can be called from then
+    /// on wherever it was thought to be. Names are resolved first. Safe to drop.
+    pub async fn find(&self, places: &[HostPort]) {
+        for place in place::resolve(places).await {
+            self.0.control.find(place);
+        }
+    }
+
+    /// Whether a call to this peer would find a connection.
+    pub fn is_connected(&self, key: &PeerKey) -> bool {
+        self.0.control.is_connected(key)
     }
 
     /// Answers calls of this protocol with `handler`, which gets the caller's key and message; `None` refuses.

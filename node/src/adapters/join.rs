@@ -4,6 +4,7 @@
 use cluster::{Metadata, ProposeError, Unavailable};
 use cluster_core::command::node::{AddNode, Admission, NodePlace};
 use cluster_core::command::{Command, NodeCommand, Response, TokenRefusal};
+use cluster_core::level::Levels;
 use cluster_core::state;
 use peer::{PeerKey, Peers, Protocol};
 use prost::Message as _;
@@ -57,6 +58,7 @@ async fn take_in(metadata: &Metadata, key: PeerKey, message: &[u8]) -> Result<Ta
     }
     let node = node_of(key.as_bytes()).ok_or_else(|| never("the key cannot be a node's"))?;
     let add = add_node(node, key, &request).ok_or_else(|| never("the request makes no sense"))?;
+    let theirs = format!("release {} ({})", add.place.release, add.place.levels);
     match metadata.propose(Command::Node(Box::new(NodeCommand::Add(add)))).await {
         Ok(Response::NodeAdded { node }) => {
             tracing::info!(node.id = %node, peer = %key, zone = request.zone, region = request.region, "node taken in");
@@ -76,12 +78,23 @@ async fn take_in(metadata: &Metadata, key: PeerKey, message: &[u8]) -> Result<Ta
         Ok(Response::StaleIncarnation { .. }) => {
             Err(never("a newer start of this node is known: its data directory was copied"))
         }
+        Ok(Response::LevelRefused { level }) => Err(never(format!(
+            "{theirs} does not go with a cluster of level {level}, of which this node has release {} ({}): give all \
+             nodes the same release",
+            env!("CARGO_PKG_VERSION"),
+            Levels::OWN,
+        ))),
         Ok(_) => Err(never("unexpected answer of the state machine")),
         Err(ProposeError::Unavailable(Unavailable::NoLeader)) => {
             Err(later("the cluster has no leader just now"))
         }
         Err(error) => Err(later(error.to_string())),
     }
+}
+
+/// What the joining node's release speaks; one that does not say is of the first level.
+fn levels(request: &JoinRequest) -> Option<Levels> {
+    Levels::from_numbers(request.oldest_level, request.newest_level)
 }
 
 fn add_node(node: proto::identity::NodeId, key: PeerKey, request: &JoinRequest) -> Option<AddNode> {
@@ -100,6 +113,7 @@ fn add_node(node: proto::identity::NodeId, key: PeerKey, request: &JoinRequest) 
             zone: zone.parse().ok()?,
             capacity_bytes: *capacity_bytes,
             release: release.clone(),
+            levels: levels(request)?,
         },
         region: region.parse().ok()?,
         incarnation: *incarnation,

@@ -4,6 +4,7 @@
 pub(crate) mod ahead;
 pub(crate) mod copies;
 pub(crate) mod exchange;
+pub(crate) mod hello;
 pub(crate) mod join;
 pub(crate) mod members;
 pub(crate) mod relay;

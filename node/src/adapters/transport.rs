@@ -5,11 +5,15 @@ use std::time::Duration;
 use cluster::{Member, Metadata, Service, Transport, TransportError};
 use peer::{CallError, PeerAddress, Peers, Protocol};
 
+use super::members::Directory;
 use crate::auth::node_key::node_of;
 
 /// Carries what the metadata sends.
 #[derive(Clone)]
-pub(crate) struct PeerTransport(pub(crate) Peers);
+pub(crate) struct PeerTransport {
+    pub(crate) peers: Peers,
+    pub(crate) directory: Directory,
+}
 
 impl Transport for PeerTransport {
     async fn call(
@@ -19,9 +23,12 @@ impl Transport for PeerTransport {
         request: Vec<u8>,
         patience: Duration,
     ) -> Result<Vec<u8>, TransportError> {
+        // The directory knows more places; one that it does not know is about to become a member.
+        let known = self.directory.address(to.node);
         // A member whose address does not parse was written by a newer release.
-        let address: PeerAddress = to.address.parse().map_err(|_| TransportError::Unreachable)?;
-        self.0.call(&address, protocol(service), request, patience).await.map_err(|error| match error {
+        let address: Option<PeerAddress> = known.or_else(|| to.address.parse().ok());
+        let address = address.ok_or(TransportError::Unreachable)?;
+        self.peers.call(&address, protocol(service), request, patience).await.map_err(|error| match error {
             CallError::Interrupted | CallError::TimedOut => TransportError::NoReply,
             _ => TransportError::Unreachable,
         })

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use cluster::Metadata;
 use cluster_core::command::node::{AddNode, Admission, NodePlace};
 use cluster_core::command::{Command, NodeCommand, Response};
+use cluster_core::level::Levels;
 use cluster_core::record::ClusterRecord;
 use cluster_core::state;
 use peer::{CallError, PeerAddress, Peers, Protocol};
@@ -60,6 +61,7 @@ pub(super) fn place(config: &Config, here: &PeerAddress) -> NodePlace {
         zone: config.zone.clone(),
         capacity_bytes: capacity(&config.data_dir),
         release: env!("CARGO_PKG_VERSION").to_owned(),
+        levels: Levels::OWN,
     }
 }
 
@@ -208,6 +210,8 @@ impl Joining<'_> {
             hosts: place.addresses.iter().map(ToString::to_string).collect(),
             release: place.release,
             incarnation: self.data.incarnation(),
+            oldest_level: place.levels.oldest,
+            newest_level: place.levels.newest,
             clock_ms: unix_seconds().saturating_mul(1000),
         };
         let mut last = None;

@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::adapters::copies::Copies;
 use crate::adapters::exchange::{self, Fetches, Holders};
+use crate::adapters::hello::Hello;
 use crate::adapters::join;
 use crate::adapters::members::{self, Directory};
 use crate::adapters::relay::{self, Relay};
@@ -44,7 +45,7 @@ use crate::http::tls::Certificate;
 use crate::jobs::cache::Cache;
 use crate::jobs::janitor::Janitor;
 use crate::jobs::membership::Membership;
-use crate::jobs::registration::{Registration, Verdict};
+use crate::jobs::registration::{Ending, Registration, Verdict};
 use crate::jobs::repair::Repair;
 use crate::jobs::scrub::{Progress, Scrub};
 use crate::registry::Registry;
@@ -90,20 +91,32 @@ async fn serve(config: Config) -> Result<()> {
     let start = if invitation.is_some() { Start::Join } else { Start::Found };
     let settings =
         MetadataConfig { address: here.to_string(), ..MetadataConfig::new(data.metadata(), key.node()) };
-    let metadata = Metadata::open(settings, PeerTransport(peers.clone()), start).await?;
+    let link = PeerTransport { peers: peers.clone(), directory: directory.clone() };
+    let metadata = Metadata::open(settings, link, start).await?;
     transport::serve(&peers, &metadata);
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let joining = Joining { config: &config, data: &data, metadata: &metadata, peers: &peers, here: &here };
     // The blobs come after the cluster exists: bytes without metadata are a loss, never a first start.
     announcer.announce(&metadata);
+    let incarnation = data.incarnation();
+    let hello = Hello {
+        peers: peers.clone(),
+        metadata: metadata.clone(),
+        directory: directory.clone(),
+        announcer: announcer.clone(),
+        here: here.clone(),
+        incarnation,
+        places: config.peers.clone(),
+        rounds: 0,
+    };
+    hello.serve();
     let cluster = joining.cluster(invitation, &announcer).await?;
     tasks.spawn(announcer.follow(metadata.clone(), stop.clone()));
     let new_disk = data.note_new_disk()?;
     let blobs = BlobStore::open(&data.blobs(), blobs::Settings::new(key.node())).await?;
-    let incarnation = data.incarnation();
     let parts = Parts { metadata, blobs, peers, directory, here, incarnation, new_disk };
-    let node = Node::build(&config, &parts, &key, &cluster, &tasks)?;
+    let node = Node::build(&config, &parts, hello, &key, &cluster, &tasks)?;
     announce(&config, address)?;
     let served = node.run(listener, &config, stop, tasks).await;
     let Parts { metadata, blobs, peers, .. } = parts;
@@ -111,6 +124,9 @@ async fn serve(config: Config) -> Result<()> {
     let metadata_rested = metadata.shutdown(REST).await;
     // Last: a leader hands over through peers.
     peers.shutdown(REST).await;
+    if served.as_ref().is_err_and(|error| error.downcast_ref() == Some(&Ending::Superseded)) {
+        data.retire()?;
+    }
     if !metadata_rested || !blobs_rested {
         bail!("storage did not come to rest in time; nothing acknowledged is lost");
     }
@@ -191,6 +207,7 @@ impl Node {
     fn build(
         config: &Config,
         parts: &Parts,
+        hello: Hello,
         key: &NodeKey,
         cluster: &ClusterRecord,
         tasks: &TaskTracker,
@@ -249,6 +266,7 @@ impl Node {
                 node: key.node(),
                 place: membership::place(config, here),
                 incarnation: *incarnation,
+                hello,
                 new_disk: new_disk.clone(),
                 verdict: Verdict::default(),
             },
@@ -301,6 +319,6 @@ impl Node {
         if !drained {
             tracing::warn!(seconds = DRAIN.as_secs(), "requests were cut at the drain deadline");
         }
-        verdict.get().map_or(Ok(()), |reason| bail!("{reason}"))
+        verdict.get().cloned().map_or(Ok(()), |ending| Err(ending.into()))
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) peer_listen: SocketAddr,
     /// Where other nodes reach this one; empty: at `peer_listen`.
     pub(crate) peer_addresses: Vec<HostPort>,
+    /// Where other nodes may be, beside where they are known to be.
+    pub(crate) peers: Vec<HostPort>,
     /// Bytes of stored copies that are checked in a second; 0: none unless asked.
     pub(crate) scrub_rate: u64,
     /// Bytes of copies that this node keeps without owing them; `None`: a tenth of the volume.

@@ -41,6 +41,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
         .and_then(|_| parse::<Size>(values, "cache_size", "", "bytes such as 10GiB, or 0,", mistakes));
     let peer_listen = peer_listen(values, listen, mistakes);
     let peer_addresses = peer_addresses(values, peer_listen, mistakes);
+    let peers = values.get("peers").map_or_else(|| Some(Vec::new()), |value| places(value, mistakes));
     let tls = tls(values, mistakes);
     let root_password = values.get("root_password_file").and_then(|file| password(file, mistakes));
     if let (Some(listen), Some(false), None) = (listen, insecure_http, &tls) {
@@ -70,6 +71,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
         log_format: log_format?,
         peer_listen: peer_listen?,
         peer_addresses: peer_addresses?,
+        peers: peers?,
         scrub_rate: scrub_rate?.0,
         cache_size: cache_size.map(|size| size.0),
         exchange: exchange?,
@@ -114,6 +116,10 @@ fn peer_addresses(
         }
         return Some(Vec::new());
     };
+    places(value, mistakes)
+}
+
+fn places(value: &Value, mistakes: &mut Vec<String>) -> Option<Vec<HostPort>> {
     let parsed: Result<Vec<HostPort>, _> = value.text.split(',').map(|one| one.trim().parse()).collect();
     match parsed {
         Ok(hosts) if hosts.len() <= MAX_HOSTS => Some(hosts),

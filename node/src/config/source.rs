@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The settings, by the name they have in the file.
-pub(super) const NAMES: [&str; 26] = [
+pub(super) const NAMES: [&str; 27] = [
     "data_dir",
     "listen",
     "public_url",
@@ -19,6 +19,7 @@ pub(super) const NAMES: [&str; 26] = [
     "log_format",
     "peer_listen",
     "peer_addresses",
+    "peers",
     "join",
     "stale_tags",
     "max_stale",
@@ -87,6 +88,10 @@ pub(crate) struct Flags {
     /// [env: SHOAL_PEER_ADDRESSES]
     #[arg(long, value_name = "ADDRESSES")]
     peer_addresses: Option<String>,
+    /// Where other nodes may be found, host:port with commas between several, when all have moved at once so that
+    /// none is where it was [env: SHOAL_PEERS]
+    #[arg(long, value_name = "ADDRESSES")]
+    peers: Option<String>,
     /// Token of `shoal token create`: become a node of that cluster at the first start [env: SHOAL_JOIN]
     #[arg(long, value_name = "TOKEN")]
     join: Option<String>,
@@ -149,6 +154,7 @@ impl Flags {
             "log_format" => self.log_format.as_ref(),
             "peer_listen" => self.peer_listen.as_ref(),
             "peer_addresses" => self.peer_addresses.as_ref(),
+            "peers" => self.peers.as_ref(),
             "join" => self.join.as_ref(),
             "stale_tags" => self.stale_tags.as_ref(),
             "max_stale" => self.max_stale.as_ref(),

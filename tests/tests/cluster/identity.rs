@@ -8,8 +8,12 @@ use std::time::Instant;
 use tests::Server;
 use tests::cluster::{Cluster, PATIENCE, operate};
 use tests::content::{sha256, unique_bytes};
+use tests::process::Daemon;
+use tests::server::binary;
+use tests::wait::wait_for;
 use tests::wait_until;
 
+use crate::addresses::{lead, writes_go_on};
 use crate::alone;
 use crate::backup::serve;
 
@@ -48,17 +52,55 @@ fn a_copied_data_directory_that_runs_twice_ends_one_of_the_two() {
     let dir = tempfile::tempdir().expect("a directory");
     let copy = dir.path().join("data");
     copy_dir(&cluster.nodes[2].data_dir(), &copy);
+    let later = dir.path().join("later");
+    copy_dir(&copy, &later);
     // On the very directory it is the lock that refuses.
     cluster.nodes[2].restart();
     let locked = serve(&cluster.nodes[2].data_dir(), &[]).assert_failure();
     assert!(locked.stderr.contains("in use by another shoal process"), "{}", locked.stderr);
-    // Started less often than the node that was there, the copy is the older one and ends.
-    fs::write(copy.join("starts"), "0\n").expect("written");
+    // The copy missed a start.
     let ended = serve(&copy, &["--zone", "c"]);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.said());
     assert!(ended.stderr.contains("copied and runs elsewhere"), "{}", ended.stderr);
     assert!(cluster.nodes[2].is_running(), "the one that was there goes on");
-    cluster.nodes[0].root().push_image("team/after", "v1");
+    let again = serve(&copy, &["--zone", "c"]).assert_failure();
+    assert!(again.stderr.contains("is out of date"), "{}", again.stderr);
+    later_copy_takes_over(&mut cluster.nodes[2], &later, dir.path());
+    writes_go_on(&cluster.nodes[0]);
+}
+
+/// A copy that was started more often goes on, and the process that was there ends.
+fn later_copy_takes_over(node: &mut Server, copy: &Path, dir: &Path) {
+    fs::write(copy.join("starts"), "50\n").expect("written");
+    let mut command = Command::new(binary());
+    command.arg("serve").arg("--data-dir").arg(copy).args(["--listen", "127.0.0.1:0", "--zone", "c"]);
+    command.args(["--peer-listen", "127.0.0.1:0"]);
+    let mut later = Daemon::spawn(&mut command, &dir.join("output"), &dir.join("log")).expect("started");
+    wait_for("the older process to end", PATIENCE, || {
+        if node.is_running() { Err(later.tail()) } else { Ok(()) }
+    });
+    assert_eq!(node.stop().code(), Some(1));
+    assert!(node.log().contains("copied and runs elsewhere"));
+    let again = node.try_restart().expect_err("refused");
+    assert!(format!("{again:#}").contains("is out of date"), "{again:#}");
+    assert!(matches!(later.ended(), Ok(None)), "the later one goes on");
+    later.kill();
+}
+
+/// The log goes from the leader to the others, so only what others heard tells it that it runs twice.
+#[test]
+fn a_copy_of_the_leaders_data_directory_ends_one_of_the_two_as_well() {
+    let _alone = alone();
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    cluster.nodes[leader].stop();
+    let dir = tempfile::tempdir().expect("a directory");
+    let copy = dir.path().join("data");
+    copy_dir(&cluster.nodes[leader].data_dir(), &copy);
+    cluster.nodes[leader].restart();
+    lead(&mut cluster, leader);
+    later_copy_takes_over(&mut cluster.nodes[leader], &copy, dir.path());
+    writes_go_on(&cluster.nodes[(leader + 1) % 3]);
 }
 
 /// E8: the node keeps its identity, its blobs are gone. 1 GiB by SHOAL_TEST_FULL=1.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster::{Member, Metadata, Role};
 use cluster_core::command::node::{Disk as DiskFound, NodePlace, UpdateNode};
 use cluster_core::command::{Command, ConfirmCopies, NodeCommand, Receipt, Response};
+use cluster_core::level::Levels;
 use cluster_core::plan::placement;
 use cluster_core::plan::repair::{self, Action, Facts, Limits, Step};
 use cluster_core::plan::voters::{self, Plan, Standing, Vote};
@@ -65,7 +66,13 @@ pub(crate) fn zone_of(id: u64) -> Zone {
 
 pub(crate) fn place_of(id: u64) -> NodePlace {
     let addresses = vec![format!("node-{id}:1").parse().expect("a host and a port")];
-    NodePlace { addresses, zone: zone_of(id), capacity_bytes: 1 << 40, release: "simulated".to_owned() }
+    NodePlace {
+        addresses,
+        zone: zone_of(id),
+        capacity_bytes: 1 << 40,
+        release: "simulated".to_owned(),
+        levels: Levels::OWN,
+    }
 }
 
 impl World {

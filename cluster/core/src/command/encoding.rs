@@ -1,6 +1,8 @@
 //! Batches to and from the bytes of the Raft log (`proto/wire/command.proto`).
 //!
 //! What does not decode stops the node: skipping it would make this node's state differ from the others'.
+//!
+//! Longer than 300 lines: a command's way into bytes and back is easier to check where both stand.
 
 use prost::Message;
 use proto::digest::Digest;
@@ -15,16 +17,21 @@ use super::{
     node_encoding,
 };
 use crate::key::RepositoryId;
-
-/// Written; all from 1 on are read. Release 0.1 wrote 1.
-const VERSION: u32 = 2;
+use crate::level::{self, Levels};
 
 /// Why the bytes are not a batch that this release can apply.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Written by another release.
-    #[error("the entry has version {0}, this release applies up to {VERSION}: run the release that wrote it")]
-    UnknownVersion(u32),
+    #[error(
+        "the entry has version {found}, this release applies up to {newest}: run the release that wrote it"
+    )]
+    UnknownVersion {
+        /// Of the entry.
+        found: u32,
+        /// That is read here.
+        newest: u32,
+    },
     /// Written by another release.
     #[error("the entry has a command that this release does not know: run the release that wrote it")]
     UnknownCommand,
@@ -37,20 +44,31 @@ pub enum DecodeError {
 }
 
 impl Batch {
-    /// The bytes for the log.
+    /// The bytes for the log: of the first version that has all the commands, which is their level. So nodes of a
+    /// release that does not know later ones read all that they know. Release 0.1 wrote version 1.
     pub fn encode(&self) -> Vec<u8> {
         let commands = self.commands.iter().map(|command| wire::Command { kind: Some(to_wire(command)) });
-        wire::Batch { version: VERSION, time_ms: self.time_ms, commands: commands.collect() }.encode_to_vec()
+        let version = self.commands.iter().map(Command::level).max().unwrap_or(level::FIRST);
+        wire::Batch { version, time_ms: self.time_ms, commands: commands.collect() }.encode_to_vec()
     }
 
-    /// Reads what [`Batch::encode`] wrote.
+    /// Reads what [`Batch::encode`] wrote, of this release or an earlier one.
     ///
     /// # Errors
     /// Every error means that this node must stop before the entry.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_as(Levels::OWN, bytes)
+    }
+
+    /// As [`Batch::decode`], of a release that speaks these levels.
+    ///
+    /// # Errors
+    /// As [`Batch::decode`].
+    pub fn decode_as(levels: Levels, bytes: &[u8]) -> Result<Self, DecodeError> {
         let batch = wire::Batch::decode(bytes)?;
-        if !(1..=VERSION).contains(&batch.version) {
-            return Err(DecodeError::UnknownVersion(batch.version));
+        let (found, newest) = (batch.version, levels.newest);
+        if !(1..=newest).contains(&found) {
+            return Err(DecodeError::UnknownVersion { found, newest });
         }
         let command = |command: wire::Command| from_wire(command.kind.ok_or(DecodeError::UnknownCommand)?);
         let commands = batch.commands.into_iter().map(command).collect::<Result<_, _>>()?;

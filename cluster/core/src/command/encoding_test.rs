@@ -73,13 +73,16 @@ fn any_node() -> impl Strategy<Value = NodeId> {
 }
 
 fn any_place() -> impl Strategy<Value = NodePlace> {
-    (prop::collection::vec("[a-z]{1,9}:[1-9][0-9]{0,3}", 0..3), "[a-z]{1,9}", any::<u64>(), any::<String>())
-        .prop_map(|(addresses, zone, capacity_bytes, release)| NodePlace {
+    let hosts = prop::collection::vec("[a-z]{1,9}:[1-9][0-9]{0,3}", 0..3);
+    (hosts, "[a-z]{1,9}", any::<u64>(), any::<String>(), (1u32..9, 0u32..9)).prop_map(
+        |(addresses, zone, capacity_bytes, release, (oldest, more))| NodePlace {
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
             zone: zone.parse().unwrap(),
             capacity_bytes,
             release,
-        })
+            levels: Levels { oldest, newest: oldest + more },
+        },
+    )
 }
 
 fn any_admission() -> impl Strategy<Value = Admission> {
@@ -213,13 +216,14 @@ proptest! {
 
 #[test]
 fn another_version_or_kind_is_refused() {
-    let newer = wire::Batch { version: VERSION + 1, time_ms: 1, commands: Vec::new() }.encode_to_vec();
-    assert!(matches!(Batch::decode(&newer), Err(DecodeError::UnknownVersion(3))));
-    assert!(matches!(Batch::decode(&[]), Err(DecodeError::UnknownVersion(0))));
-    let unknown = wire::Batch { version: VERSION, time_ms: 1, commands: vec![wire::Command { kind: None }] };
+    let newer = wire::Batch { version: level::NEWEST + 1, time_ms: 1, commands: Vec::new() }.encode_to_vec();
+    assert!(matches!(Batch::decode(&newer), Err(DecodeError::UnknownVersion { .. })));
+    assert!(matches!(Batch::decode(&[]), Err(DecodeError::UnknownVersion { found: 0, .. })));
+    let version = level::NEWEST;
+    let unknown = wire::Batch { version, time_ms: 1, commands: vec![wire::Command { kind: None }] };
     assert!(matches!(Batch::decode(&unknown.encode_to_vec()), Err(DecodeError::UnknownCommand)));
     // Field 1000 of Command: a kind that does not exist yet.
-    let mut future_kind = wire::Batch { version: VERSION, time_ms: 1, commands: Vec::new() }.encode_to_vec();
+    let mut future_kind = wire::Batch { version, time_ms: 1, commands: Vec::new() }.encode_to_vec();
     future_kind.extend_from_slice(&[26, 3, 0xc2, 0x3e, 0]);
     assert!(matches!(Batch::decode(&future_kind), Err(DecodeError::UnknownCommand)));
 }
@@ -295,6 +299,27 @@ fn a_commit_of_version_1_names_no_copies() {
     assert_eq!((read.copies, read.required_copies, read.required_zones), (Vec::new(), 0, 0));
 }
 
+/// So that a release that speaks the first level only reads all that a newer one writes for it.
+#[test]
+fn a_batch_has_the_version_of_its_newest_command() {
+    let renew = Command::RenewLease { digest: Digest::of(Algorithm::Sha256, b"{}") };
+    let change = NodeCommand::ChangeLayout(ChangeLayout { version: 1, changes: Vec::new() });
+    let change = Command::Node(Box::new(change));
+    let old = Levels { oldest: 2, newest: 2 };
+    for (commands, version) in [(vec![], 2), (vec![renew.clone()], 2), (vec![renew, change], 3)] {
+        let batch = Batch { time_ms: 1, commands };
+        let bytes = batch.encode();
+        assert_eq!(wire::Batch::decode(bytes.as_slice()).unwrap().version, version);
+        match Batch::decode_as(old, &bytes) {
+            Ok(read) => assert_eq!((read, version), (batch, 2)),
+            Err(error) => {
+                assert!(matches!(error, DecodeError::UnknownVersion { found: 3, newest: 2 }), "{error}");
+                assert_eq!(Batch::decode(&bytes).unwrap(), batch);
+            }
+        }
+    }
+}
+
 /// Bytes of this version; as `a_batch_of_version_1_is_read`.
 #[test]
 fn a_batch_of_version_2_is_read() {
@@ -307,6 +332,7 @@ fn a_batch_of_version_2_is_read() {
         zone: "a".parse().unwrap(),
         capacity_bytes: 1 << 40,
         release: "0.2.0".to_owned(),
+        levels: Levels::UNSAID,
     };
     let add = AddNode {
         node,

@@ -18,6 +18,7 @@ use proto::name::{RepositoryName, Tag};
 use proto::upload::UploadId;
 
 use crate::key::RepositoryId;
+use crate::level;
 pub use node::{ConfirmCopies, NodeCommand, Receipt};
 pub use response::{Response, TokenRefusal};
 
@@ -87,6 +88,19 @@ pub enum Command {
         /// Most blobs that are looked at in this entry.
         limit: u32,
     },
+}
+
+impl Command {
+    /// The first level that has it: before all nodes speak that, it is refused.
+    pub fn level(&self) -> u32 {
+        match self {
+            Self::Node(command) => match **command {
+                NodeCommand::ChangeLayout(_) => 3,
+                _ => level::FIRST,
+            },
+            _ => level::FIRST,
+        }
+    }
 }
 
 /// See [`Command::InitCluster`].

@@ -4,6 +4,7 @@ use proto::digest::Digest;
 use proto::identity::{HostPort, NodeId, PeerKey, Region, Zone};
 use proto::upload::UploadId;
 
+use crate::level::Levels;
 use crate::record::{NodeKind, NodeState, VoterPin};
 
 /// A node's word that file and directory of a copy are synced (consistency rule R7); the command that
@@ -69,6 +70,8 @@ pub struct NodePlace {
     pub capacity_bytes: u64,
     /// What it runs.
     pub release: String,
+    /// What that speaks.
+    pub levels: Levels,
 }
 
 /// Makes a node part of the cluster, and its key one that tokens are verified with. Safe to repeat.

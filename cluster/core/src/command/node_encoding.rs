@@ -10,6 +10,7 @@ use super::node::{
     AddNode, Admission, ChangeLayout, ConfirmCopies, CreateJoinToken, Disk, NodeCommand, NodePlace,
     PlacementChange, Receipt, Removal, UpdateNode,
 };
+use crate::level::Levels;
 use crate::record::{NodeKind, NodeState, VoterPin};
 
 pub(super) fn to_wire(command: &NodeCommand) -> Kind {
@@ -83,11 +84,14 @@ pub(super) fn receipts_to_wire(receipts: &[Receipt]) -> Vec<wire::Receipt> {
 }
 
 fn place_to_wire(place: &NodePlace) -> wire::NodePlace {
+    let (oldest_level, newest_level) = place.levels.to_numbers();
     wire::NodePlace {
         addresses: place.addresses.iter().map(ToString::to_string).collect(),
         zone: place.zone.to_string(),
         capacity_bytes: place.capacity_bytes,
         release: place.release.clone(),
+        oldest_level,
+        newest_level,
     }
 }
 
@@ -220,6 +224,8 @@ fn place(wire: Option<wire::NodePlace>) -> Result<NodePlace, DecodeError> {
         zone: text(&wire.zone, "zone")?,
         capacity_bytes: wire.capacity_bytes,
         release: wire.release,
+        levels: Levels::from_numbers(wire.oldest_level, wire.newest_level)
+            .ok_or(DecodeError::Field("level"))?,
     })
 }
 

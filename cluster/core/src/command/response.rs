@@ -95,6 +95,18 @@ pub enum Response {
         /// The present version.
         version: u64,
     },
+    /// Not every node knows this command yet.
+    NotYet {
+        /// The level that has it.
+        needed: u32,
+        /// Of the cluster.
+        level: u32,
+    },
+    /// The node's release is too old for the cluster, or too new.
+    LevelRefused {
+        /// Of the cluster.
+        level: u32,
+    },
     /// Blobs count on the node.
     StillNeeded {
         /// One of them; `None` if no other node could be a home.

@@ -64,6 +64,8 @@ fn to_wire(response: &Response) -> Kind {
         Response::NodeUpdated => Kind::NodeUpdated(nothing),
         Response::NodeRemoved => Kind::NodeRemoved(nothing),
         Response::LayoutChanged { version } => Kind::LayoutChanged(*version),
+        Response::NotYet { needed, level } => Kind::NotYet(wire::NotYet { needed: *needed, level: *level }),
+        Response::LevelRefused { level } => Kind::LevelRefused(*level),
         Response::StillNeeded { example } => {
             Kind::StillNeeded(wire::StillNeeded { example: example.as_ref().map(Digest::to_bytes) })
         }
@@ -139,6 +141,8 @@ fn from_wire(kind: Kind) -> Option<Response> {
         Kind::CopiesConfirmed(copies) => Response::CopiesConfirmed { copies: nodes_from_wire(&copies)? },
         Kind::TooFewCopies(few) => Response::TooFewCopies { copies: few.copies, zones: few.zones },
         Kind::VoidReceipts(void) => Response::VoidReceipts(nodes_from_wire(&void)?),
+        Kind::NotYet(wire::NotYet { needed, level }) => Response::NotYet { needed, level },
+        Kind::LevelRefused(level) => Response::LevelRefused { level },
         Kind::LayoutChanged(version) => Response::LayoutChanged { version },
         Kind::Recounted(recounted) => Response::Recounted { is_done: recounted.done },
     })

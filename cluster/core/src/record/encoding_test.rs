@@ -9,6 +9,7 @@ use proto::identity::{NodeId, PeerKey};
 
 use super::super::{JoinTokenRecord, LayoutRecord, NodeKind, NodeRecord, NodeState, VoterPin};
 use super::*;
+use crate::level::Levels;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -96,13 +97,17 @@ fn records_of_nodes_keep_their_bytes() {
         pin: Some(VoterPin::Never),
         joined_ms: 5,
         release: "v".into(),
+        levels: Levels::UNSAID,
     };
     let old = "010a2002020202020202020202020202020202020202020202020202020202020202021203613a311a017222017a2803300138024004480350025805620176";
     assert_eq!(NodeRecord::decode(&bytes(old)).unwrap(), node, "of version 1");
     let node = NodeRecord { assigned_bytes: 6, ..node };
+    let old = "020a2002020202020202020202020202020202020202020202020202020202020202021203613a311a017222017a28033001380240044803500258056201766806";
+    assert_eq!(NodeRecord::decode(&bytes(old)).unwrap(), node, "of version 2");
+    let node = NodeRecord { levels: Levels { oldest: 3, newest: 5 }, ..node };
     check(
         &node,
-        "020a2002020202020202020202020202020202020202020202020202020202020202021203613a311a017222017a28033001380240044803500258056201766806",
+        "030a2002020202020202020202020202020202020202020202020202020202020202021203613a311a017222017a2803300138024004480350025805620176680670037805",
     );
     let token = JoinTokenRecord {
         secret_hash: [2; 32],

@@ -6,6 +6,7 @@ use proto::identity::{HostPort, MAX_HOSTS, NodeId, PeerAddress, PeerKey, Region,
 use proto::wire::record as wire;
 
 use super::{Record, RecordError};
+use crate::level::Levels;
 
 /// Longest text of a release.
 pub const MAX_RELEASE: usize = 64;
@@ -69,6 +70,8 @@ pub struct NodeRecord {
     pub joined_ms: u64,
     /// What it runs.
     pub release: String,
+    /// What that speaks.
+    pub levels: Levels,
 }
 
 impl NodeRecord {
@@ -144,9 +147,10 @@ impl LayoutRecord {
 impl Record for NodeRecord {
     type Wire = wire::Node;
 
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn to_wire(&self) -> wire::Node {
+        let (oldest_level, newest_level) = self.levels.to_numbers();
         wire::Node {
             public_key: self.public_key.as_bytes().to_vec(),
             addresses: self.addresses.iter().map(ToString::to_string).collect(),
@@ -169,6 +173,8 @@ impl Record for NodeRecord {
             joined_ms: self.joined_ms,
             release: self.release.clone(),
             assigned_bytes: self.assigned_bytes,
+            oldest_level,
+            newest_level,
         }
     }
 
@@ -199,6 +205,8 @@ impl Record for NodeRecord {
             joined_ms: wire.joined_ms,
             release: wire.release,
             assigned_bytes: wire.assigned_bytes,
+            levels: Levels::from_numbers(wire.oldest_level, wire.newest_level)
+                .ok_or(RecordError::Field("level"))?,
         })
     }
 }

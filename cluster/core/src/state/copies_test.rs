@@ -13,6 +13,7 @@ use crate::command::node::{
 };
 use crate::command::{Batch, Command, InitCluster, TokenRefusal};
 use crate::key::RepositoryId;
+use crate::level::Levels;
 use crate::record::{NodeKind, VoterPin};
 use crate::state::{apply, token};
 use crate::view::MemoryView;
@@ -35,6 +36,7 @@ fn place(zone: &str) -> NodePlace {
         zone: zone.parse().unwrap(),
         capacity_bytes: 0,
         release: "0.2".to_owned(),
+        levels: Levels::OWN,
     }
 }
 

@@ -22,6 +22,7 @@ pub use page::Page;
 
 use crate::command::{Batch, Command, Response};
 use crate::key;
+use crate::level;
 use crate::record::{LogTimeRecord, Record, RecordError};
 use crate::view::{View, ViewMut};
 
@@ -77,6 +78,9 @@ pub fn apply<V: ViewMut>(view: &mut V, index: u64, batch: Batch) -> StateResult<
 }
 
 fn apply_one<V: ViewMut>(view: &mut V, moment: Moment, command: Command) -> StateResult<Response, V> {
+    if let Some(refused) = not_yet(view, &command)? {
+        return Ok(refused);
+    }
     match command {
         Command::InitCluster(init) => cluster::init(view, &init),
         Command::RegisterNodeKey(register) => cluster::register_node_key(view, &register),
@@ -92,6 +96,19 @@ fn apply_one<V: ViewMut>(view: &mut V, moment: Moment, command: Command) -> Stat
         Command::ConfirmCopies(confirm) => copies::confirm(view, &confirm),
         Command::RecountCopies { limit } => copies::recount(view, limit),
     }
+}
+
+/// The answer to a command that not all nodes know.
+///
+/// # Errors
+/// The state could not be read.
+pub fn not_yet<V: View>(view: &V, command: &Command) -> StateResult<Option<Response>, V> {
+    let needed = command.level();
+    if needed == level::FIRST {
+        return Ok(None);
+    }
+    let level = node::level(view)?;
+    Ok((needed > level).then_some(Response::NotYet { needed, level }))
 }
 
 /// The largest time any batch carried, milliseconds since 1970; 0 before the first.

@@ -9,6 +9,7 @@ use super::{Moment, StateError, StateResult, copies, decode, inconsistent, layou
 use crate::command::node::{AddNode, Admission, Disk, NodeCommand, NodePlace, Removal, UpdateNode};
 use crate::command::{Response, TokenRefusal};
 use crate::key;
+use crate::level::{self, Levels};
 use crate::record::{MAX_RELEASE, NodeKeyRecord, NodeKind, NodeRecord, NodeState, VoterPin};
 use crate::view::{View, ViewMut};
 
@@ -55,6 +56,9 @@ fn add<V: ViewMut>(view: &mut V, moment: Moment, add: AddNode) -> StateResult<Re
             if let Some((node, _)) = taken {
                 return Ok(Response::NodeExists { node: *node });
             }
+            if let Some(refused) = unfit(add.place.levels, add.node, &all, Entry::New) {
+                return Ok(refused);
+            }
             record.used_by = Some(add.node);
             write(view, key::join_token(token), &record);
             record.kind
@@ -75,11 +79,30 @@ fn add<V: ViewMut>(view: &mut V, moment: Moment, add: AddNode) -> StateResult<Re
         pin: None,
         joined_ms: moment.now_ms,
         release: place.release,
+        levels: place.levels,
     };
     write(view, key::node(add.node), &record);
     write(view, key::node_key(add.node), &NodeKeyRecord { public_key: *add.public_key.as_bytes() });
     layout_changed(view, Counting::AsBefore)?;
     Ok(Response::NodeAdded { node: add.node })
+}
+
+/// How a node comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    /// For the first time: it will get all that is in the log.
+    New,
+    /// It started again, with an earlier release perhaps: what the cluster does then is what that speaks.
+    Known,
+}
+
+/// The answer to a node whose release does not go with those of the others.
+fn unfit(levels: Levels, id: NodeId, all: &[(NodeId, NodeRecord)], entry: Entry) -> Option<Response> {
+    let others = || all.iter().filter(|(node, _)| *node != id).map(|(_, record)| record);
+    others().next()?;
+    let level = level::feature_level(others());
+    let is_old = entry == Entry::New && levels.newest < level;
+    (is_old || !level::fits(levels, others())).then_some(Response::LevelRefused { level })
 }
 
 /// What a record can hold of it.
@@ -96,6 +119,10 @@ fn update<V: ViewMut>(view: &mut V, update: UpdateNode) -> StateResult<Response,
     if update.incarnation < record.incarnation {
         return Ok(Response::StaleIncarnation { recorded: record.incarnation });
     }
+    let all = nodes(view)?;
+    if let Some(refused) = unfit(update.place.levels, update.node, &all, Entry::Known) {
+        return Ok(refused);
+    }
     let place = bounded(update.place);
     let is_placed_otherwise = place.zone != record.zone || place.capacity_bytes != record.capacity_bytes;
     record.incarnation = update.incarnation;
@@ -103,6 +130,7 @@ fn update<V: ViewMut>(view: &mut V, update: UpdateNode) -> StateResult<Response,
     record.zone = place.zone;
     record.capacity_bytes = place.capacity_bytes;
     record.release = place.release;
+    record.levels = place.levels;
     // Asked twice, it must not void what was confirmed in between.
     if update.disk == Disk::Empty && record.disk_incarnation < update.incarnation {
         record.disk_incarnation = update.incarnation;
@@ -164,6 +192,14 @@ fn remove<V: ViewMut>(view: &mut V, id: NodeId, removal: Removal) -> StateResult
 /// The state could not be read.
 pub fn node<V: View>(view: &V, node: NodeId) -> StateResult<Option<NodeRecord>, V> {
     read(view, &key::node(node))
+}
+
+/// The level of the cluster: see [`level::feature_level`].
+///
+/// # Errors
+/// The state could not be read.
+pub fn level<V: View>(view: &V) -> StateResult<u32, V> {
+    Ok(level::feature_level(nodes(view)?.iter().map(|(_, record)| record)))
 }
 
 /// All nodes, ordered by id.

@@ -99,10 +99,11 @@ fn list(nodes: &Nodes) -> String {
             node.copies.to_string(),
             node.lag_entries.map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
             node.release.clone(),
+            node.newest_level.to_string(),
             node.addresses.join(","),
         ]
     };
-    let titles = ["ID", "ROLE", "STATE", "REGION", "ZONE", "COPIES", "LAG", "RELEASE", "ADDRESSES"];
+    let titles = ["ID", "ROLE", "STATE", "REGION", "ZONE", "COPIES", "LAG", "RELEASE", "LEVEL", "ADDRESSES"];
     columns(&titles, nodes.nodes.iter().map(row))
 }
 
@@ -118,6 +119,7 @@ pub(crate) fn show(node: &Node) -> String {
         ("copies", node.copies.to_string()),
         ("lag", node.lag_entries.map_or_else(|| "-".to_owned(), |lag| format!("{lag} entries"))),
         ("release", node.release.clone()),
+        ("newest level", node.newest_level.to_string()),
     ])
 }
 

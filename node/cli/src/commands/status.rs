@@ -42,12 +42,24 @@ fn table(status: &Status) -> String {
         ("copies", format!("{} at push, {} in the end", status.copies_at_push, status.copies_wanted)),
         ("copies missing", missing),
         ("blobs damaged", damaged),
+        ("level", level(status)),
     ];
     let nodes = columns(&TITLES, status.nodes.iter().map(row));
     format!("{}\n{nodes}", pairs(rows.into_iter().chain(contact)))
 }
 
-const TITLES: [&str; 8] = ["NODE", "ROLE", "STATE", "REGION", "ZONE", "TERM", "APPLIED", "LAG"];
+/// Says which nodes hold the cluster back.
+fn level(status: &Status) -> String {
+    let newest = status.nodes.iter().map(|node| node.newest_level).max().unwrap_or(status.level);
+    if newest <= status.level {
+        return status.level.to_string();
+    }
+    let old = status.nodes.iter().filter(|node| node.newest_level == status.level);
+    let old: Vec<&str> = old.map(|node| node.id.as_str()).collect();
+    format!("{}; {newest} once these run a newer release: {}", status.level, old.join(", "))
+}
+
+const TITLES: [&str; 9] = ["NODE", "ROLE", "STATE", "REGION", "ZONE", "RELEASE", "TERM", "APPLIED", "LAG"];
 
 fn row(node: &NodeHealth) -> Vec<String> {
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
@@ -58,6 +70,7 @@ fn row(node: &NodeHealth) -> Vec<String> {
         state_of(node.kind, node.state).to_owned(),
         node.region.clone(),
         node.zone.clone(),
+        node.release.clone(),
         number(node.term),
         number(node.applied_index),
         lag,

@@ -1,6 +1,7 @@
 //! Sole owner of one swarm: dials on demand, closes what must go, stops when told.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,14 @@ pub(crate) enum NotDialled {
     Overloaded,
 }
 
+/// A connection, please.
+pub(crate) enum Wanted {
+    /// To this peer.
+    Peer(Dial),
+    /// To whoever is there.
+    Place(SocketAddr),
+}
+
 /// "A connection to this peer, please."
 pub(crate) struct Dial {
     pub(crate) to: PeerAddress,
@@ -60,7 +69,7 @@ pub(crate) struct EventLoop {
     pub(super) swarm: Swarm<Behaviour>,
     pub(super) table: Arc<Table>,
     pub(super) members: watch::Receiver<Members>,
-    pub(super) dials: mpsc::Receiver<Dial>,
+    pub(super) dials: mpsc::Receiver<Wanted>,
     pub(super) limits: Arc<Limits>,
     pub(super) metrics: Arc<Metrics>,
     attempts: HashMap<PeerKey, Attempt>,
@@ -74,7 +83,7 @@ pub(super) struct Parts {
     pub(super) swarm: Swarm<Behaviour>,
     pub(super) table: Arc<Table>,
     pub(super) members: watch::Receiver<Members>,
-    pub(super) dials: mpsc::Receiver<Dial>,
+    pub(super) dials: mpsc::Receiver<Wanted>,
     pub(super) limits: Arc<Limits>,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -95,7 +104,10 @@ impl EventLoop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 event = self.swarm.select_next_some() => self.on_event(event),
-                Some(dial) = self.dials.recv() => self.on_dial(dial),
+                Some(wanted) = self.dials.recv() => match wanted {
+                    Wanted::Peer(dial) => self.on_dial(dial),
+                    Wanted::Place(place) => self.on_place(place),
+                },
                 Some(resolved) = self.resolving.join_next(), if !self.resolving.is_empty() => {
                     // What a panic of the resolver leaves behind is cleared by a tick.
                     if let Ok((key, addresses)) = resolved {
@@ -149,6 +161,13 @@ impl EventLoop {
             let found = tokio::time::timeout(deadline, place::resolve(to.hosts())).await.unwrap_or_default();
             (key, found.into_iter().map(|address| place::multiaddr(link, address)).collect())
         });
+    }
+
+    /// Which key is there shows when the connection stands; who is no member is let go as any stranger is.
+    fn on_place(&mut self, place: SocketAddr) {
+        if let Err(error) = self.swarm.dial(place::multiaddr(self.link, place)) {
+            tracing::debug!(link = self.link.name(), %place, %error, "a place cannot be dialled");
+        }
     }
 
     fn dial(&mut self, key: PeerKey, addresses: Vec<Multiaddr>) {

@@ -165,3 +165,40 @@ async fn without_a_place_the_peers_own_connection_is_used() {
     b.asks(&a, Protocol::Raft, b"it dials").await.expect("answered");
     assert_eq!(a.peers.call(&nowhere, Protocol::Raft, vec![1], LONG).await, Ok(vec![1]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_found_is_called_wherever_it_was_thought_to_be() {
+    let (a, b) = pair();
+    let moved = PeerAddress::new(b.peers.key(), vec!["127.0.0.1:9".parse().expect("a place")]);
+    let moved = moved.expect("one place");
+    let call = a.peers.call(&moved, Protocol::Raft, vec![1], Duration::from_secs(5)).await;
+    assert_eq!(call, Err(CallError::Unreachable));
+    assert!(!a.peers.is_connected(&b.peers.key()));
+    // Nobody is at the first place.
+    let places = ["127.0.0.1:9".parse().expect("a place"), b.address().hosts()[0].clone()];
+    until_ok("it is called", || async {
+        a.peers.find(&places).await;
+        a.peers.call(&moved, Protocol::Raft, vec![1], LONG).await
+    })
+    .await;
+    // And calls back over the same connection.
+    let back = PeerAddress::new(a.peers.key(), vec!["127.0.0.1:9".parse().expect("a place")]);
+    let back = back.expect("one place");
+    until_ok("the way back", || b.peers.call(&back, Protocol::Raft, vec![2], LONG)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_that_was_found_is_not_called() {
+    let (a, b) = pair();
+    let stranger = Node::new(3);
+    stranger.echoes(Protocol::Raft);
+    a.peers.find(stranger.address().hosts()).await;
+    until_ok("the stranger is there", || async {
+        let found = a.peers.is_connected(&stranger.peers.key());
+        if found { Ok(()) } else { Err(CallError::Unreachable) }
+    })
+    .await;
+    assert_eq!(a.asks(&stranger, Protocol::Raft, b"").await, Err(CallError::NotMember));
+    assert_eq!(stranger.asks(&a, Protocol::Raft, b"").await, Err(CallError::NotMember));
+    drop(b);
+}

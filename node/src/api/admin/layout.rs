@@ -69,6 +69,10 @@ pub(super) async fn apply(
         Response::LayoutChanged { version: now } => Err(Refusal::Conflict(format!(
             "the plan is for version {version} of the layout, which is at {now} by now: plan again"
         ))),
+        Response::NotYet { needed, level } => Err(Refusal::Conflict(format!(
+            "changes of the layout need level {needed}, and the cluster has {level}: `shoal status` names the nodes \
+             that run an older release"
+        ))),
         Response::NotFound => Err(Refusal::NotFound("there is no such node")),
         Response::StillNeeded { .. } => Err(nobody_left()),
         _ => Err(Refusal::Unavailable("unexpected answer of the state machine")),

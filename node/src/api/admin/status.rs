@@ -56,6 +56,7 @@ pub(super) async fn show(
         voters_well: well.len() as u64,
         zone_spare,
         contact_age_seconds: admin.edge.as_ref().map(|edge| edge.age().as_secs()),
+        level: state::node::level(reader)?,
         nodes: nodes.iter().map(|(node, record)| view.health(*node, record)).collect(),
         blobs_damaged: damaged.items.len() as u64,
     }))

@@ -62,6 +62,8 @@ impl View {
             state: state_of(record.state),
             region: record.region.to_string(),
             zone: record.zone.to_string(),
+            release: record.release.clone(),
+            newest_level: record.levels.newest,
             term: answer.map(|answer| answer.term),
             last_log_index: answer.map(|answer| answer.last_log_index),
             applied_index: answer.map(|answer| answer.applied_index),
@@ -88,6 +90,7 @@ impl View {
             lag_entries: self.lag(node),
             copies: count(|after| state::copies::of_node(&self.reader, node, after, PAGE))?,
             release: record.release,
+            newest_level: record.levels.newest,
             joined_ms: record.joined_ms,
         })
     }
