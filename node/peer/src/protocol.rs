@@ -55,6 +55,8 @@ pub enum Protocol {
     Upload,
     /// Bytes of an upload for the node that will be asked for a copy.
     Ahead,
+    /// Nothing: see [`crate::nudge`].
+    Ping,
 }
 
 const KIB: usize = 1024;
@@ -62,8 +64,16 @@ const MIB: usize = 1024 * KIB;
 
 impl Protocol {
     /// All, each at the place that `index` says.
-    pub const ALL: [Self; 7] =
-        [Self::Raft, Self::Metadata, Self::Join, Self::Copy, Self::Blob, Self::Upload, Self::Ahead];
+    pub const ALL: [Self; 8] = [
+        Self::Raft,
+        Self::Metadata,
+        Self::Join,
+        Self::Copy,
+        Self::Blob,
+        Self::Upload,
+        Self::Ahead,
+        Self::Ping,
+    ];
 
     /// The name that streams are negotiated by.
     pub fn name(self) -> &'static str {
@@ -75,13 +85,14 @@ impl Protocol {
             Self::Blob => "/shoal/blob/1",
             Self::Upload => "/shoal/upload/1",
             Self::Ahead => "/shoal/ahead/1",
+            Self::Ping => "/shoal/ping/1",
         }
     }
 
     /// Where its streams run.
     pub fn link(self) -> Link {
         match self {
-            Self::Raft | Self::Metadata | Self::Join | Self::Copy => Link::Control,
+            Self::Raft | Self::Metadata | Self::Join | Self::Copy | Self::Ping => Link::Control,
             Self::Blob | Self::Upload | Self::Ahead => Link::Bulk,
         }
     }
@@ -91,6 +102,7 @@ impl Protocol {
         match self {
             Self::Raft | Self::Metadata => 16 * MIB,
             Self::Join => 16 * KIB,
+            Self::Ping => KIB,
             // With the piece list of blobs up to 8 GiB.
             Self::Copy => MIB + 16 * KIB,
             Self::Blob | Self::Upload | Self::Ahead => 64 * KIB,
@@ -112,6 +124,7 @@ impl Protocol {
             Self::Raft => 64,
             Self::Metadata => 256,
             Self::Join => 4,
+            Self::Ping => 8,
             Self::Copy => 64,
             Self::Blob => 64,
             Self::Upload | Self::Ahead => 32,
@@ -121,7 +134,7 @@ impl Protocol {
     /// After this long a handler of a call is dropped and its caller, if still there, refused.
     pub fn handling(self) -> Duration {
         match self {
-            Self::Raft | Self::Metadata | Self::Join => Duration::from_secs(60),
+            Self::Raft | Self::Metadata | Self::Join | Self::Ping => Duration::from_secs(60),
             // Fetches and syncs a blob of any size.
             Self::Copy => Duration::from_secs(60 * 60),
             // Bytes flow as long as they make progress.
@@ -184,7 +197,10 @@ mod tests {
     #[test]
     fn a_set_gives_back_what_was_put_in() {
         let control: Vec<_> = Protocols::all_of(Link::Control).collect();
-        assert_eq!(control, [Protocol::Raft, Protocol::Metadata, Protocol::Join, Protocol::Copy]);
+        assert_eq!(
+            control,
+            [Protocol::Raft, Protocol::Metadata, Protocol::Join, Protocol::Copy, Protocol::Ping]
+        );
         assert_eq!(Protocols::all_of(Link::Bulk).count(), 3);
         assert_eq!(Protocols::default().next(), None);
         for protocol in Protocol::ALL {

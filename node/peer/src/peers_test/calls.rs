@@ -202,3 +202,32 @@ async fn a_dial_whose_packets_are_lost_is_begun_anew_before_it_fails() {
     let answer = a.peers.call(&address, Protocol::Raft, b"first".to_vec(), LONG).await;
     assert_eq!(answer.as_deref(), Ok(&b"first"[..]), "no call fails");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_for_its_answer_is_followed_by_pings() {
+    let (a, b) = pair();
+    let (asked, answered) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+    let (told, wait) = (asked.clone(), answered.clone());
+    b.peers.serve(Protocol::Raft, move |_, _| {
+        let (told, wait) = (told.clone(), wait.clone());
+        async move {
+            told.notify_one();
+            wait.notified().await;
+            Some(Vec::new())
+        }
+    });
+    let call = a.asks(&b, Protocol::Raft, b"");
+    let pinged = async {
+        asked.notified().await;
+        until_ok("a ping", || async {
+            match b.peers.metrics().protocol(Protocol::Ping).served_total.get() {
+                0 => Err(CallError::TimedOut),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        answered.notify_one();
+    };
+    let (answer, ()) = tokio::join!(call, pinged);
+    assert_eq!(answer, Ok(Vec::new()));
+}
