@@ -229,3 +229,23 @@ async fn bytes_that_make_no_sense_get_an_answer_and_change_nothing() {
     assert_eq!(cluster.leader().status().term, term);
     write(&cluster.leader(), "team/after").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_heard_but_hears_nobody_makes_room_for_another_one() {
+    let cluster = Cluster::of(3).await;
+    let (deaf, others) = (cluster.leader_id().unwrap(), cluster.followers());
+    for other in &others {
+        cluster.net.cut(*other, deaf);
+    }
+    // The last writer waits for its whole patience, as one that writes through the deaf leader does.
+    let other = &cluster.nodes[&others[0]];
+    writable(other, "team/meanwhile").await;
+    let leader = other.status().leader.unwrap();
+    assert!(others.contains(&leader));
+    let term = other.status().term;
+    cluster.net.heal();
+    cluster.led().await;
+    cluster.caught_up().await;
+    assert_eq!((cluster.leader_id(), cluster.leader().status().term), (Some(leader), term));
+    assert!(holds(&cluster.nodes[&deaf], "team/meanwhile").await);
+}

@@ -28,7 +28,7 @@ const WAITING_KIB: u32 = 64 << 10;
 /// One entry is applied while the next one is synced.
 const WRITES_AT_ONCE: usize = 2;
 /// How long a command may wait, in all: without a quorum writers are refused within 2 s.
-const PATIENCE: Duration = Duration::from_millis(1900);
+const PATIENCE: Duration = Duration::from_millis(1800);
 /// The log is cut when it has more than this.
 const LOG_BYTES: u64 = 64 << 20;
 /// The log is cut even behind a snapshot that is being sent when it has more than this.

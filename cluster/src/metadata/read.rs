@@ -25,7 +25,7 @@ use crate::storage::StorageError;
 /// Most readers that wait to be seen by the next round.
 const WAITING: usize = 4096;
 /// How long a reader waits, and a round takes. Without a quorum readers are refused within 2 s.
-const PATIENCE: Duration = Duration::from_millis(1900);
+const PATIENCE: Duration = Duration::from_millis(1800);
 /// How long the leader may take to tell an index before it is asked again, or another one is.
 const ASKING: Duration = Duration::from_millis(700);
 

@@ -115,6 +115,7 @@ impl Elections {
         loop {
             clock.tick().await;
             let Some(seen) = Seen::now(&self.raft).await else { return };
+            self.mind_silence(&seen);
             if seen.is_leader(self.node) {
                 if beaten.elapsed() >= BEAT {
                     beaten = Instant::now();
@@ -144,6 +145,21 @@ impl Elections {
             spread = self::spread();
             // After a refusal soon again: the leases of the others may be about to end.
             patience_since = if seen.vote.committed { Instant::now() - LEASE } else { Instant::now() };
+        }
+    }
+
+    /// A leader that hears no quorum makes room for another one; see [`super::hearing`].
+    fn mind_silence(&self, seen: &Seen) {
+        let (hearing, now) = (&self.link.hearing, Instant::now());
+        let heard =
+            seen.membership.voter_ids().filter(|voter| *voter == self.node || hearing.hears(*voter, now));
+        let is_deaf = seen.is_leader(self.node) && !seen.is_quorum(&heard.collect());
+        if hearing.set_silent(is_deaf, now) && seen.is_leader(self.node) {
+            tracing::info!(
+                term = seen.vote.leader_id.term,
+                is_deaf,
+                "whether this leader hears a quorum changed"
+            );
         }
     }
 

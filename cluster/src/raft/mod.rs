@@ -1,10 +1,11 @@
 //! The Raft group: its types, its settings, its traffic.
 //!
 //! Owns what openraft is told and what it says to others: [`network`] sends, [`answer`] receives,
-//! [`election`] decides when to stand. How bytes travel is behind [`transport`].
+//! [`election`] decides when to stand, [`hearing`] when a leader is better silent. How bytes travel is behind [`transport`].
 
 mod answer;
 mod election;
+mod hearing;
 mod incoming;
 mod message;
 mod network;

@@ -15,13 +15,14 @@ use openraft::raft::{
 };
 use openraft::{Entry, EntryPayload, LogId, Snapshot, Vote};
 use proto::identity::NodeId;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::election::HandOver;
 use super::message::{self, Reason, ReplyKind, RequestKind};
 use super::transport::{Link, Member, Service, TransportError};
-use super::{BEAT, TypeConfig, outgoing};
+use super::{BEAT, REQUEST, TypeConfig, outgoing};
 use crate::storage::{LogStore, Outgoing};
 
 /// How long entries may be under way, however few; a request that was lost on the way is repeated then.
@@ -142,6 +143,9 @@ impl Peer {
         ttl: Duration,
     ) -> AppendResult {
         let to = self.member()?;
+        if !self.link.hearing.may_send(self.id, Instant::now()) {
+            return Err(CallError::Transport(TransportError::Unreachable));
+        }
         if let Some(committed) = request.leader_commit.filter(|_| request.entries.is_empty()) {
             // News of a commit are worth waiting for; entries and beats are not kept back long.
             let _ = tokio::time::timeout(BEAT, self.log.reaches_disk(committed.index)).await;
@@ -153,11 +157,13 @@ impl Peer {
         let key = Key { vote: request.vote, previous: request.prev_log_id, last };
         let (link, beat) = (self.link.clone(), beat(&request));
         let under_way = self.start(&key, request, to.clone());
+        // Whatever comes of them: the real answer is the one that counts.
+        let mut beats = JoinSet::new();
         let reply = loop {
             match tokio::time::timeout(BEAT, &mut under_way.reply).await {
                 Ok(reply) => break reply,
-                // Whatever comes of it: the real answer is the one that counts.
-                Err(_) => drop(append(link.clone(), to.clone(), beat.clone(), BEAT).await),
+                Err(_) if link.hearing.is_silent() => {}
+                Err(_) => drop(beats.spawn(append(link.clone(), to.clone(), beat.clone(), REQUEST))),
             }
         };
         self.under_way = None;

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::identity::NodeId;
+use tokio::time::Instant;
+
+use super::hearing::Hearing;
 
 /// Most bytes of a request and of a reply.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
@@ -95,13 +98,16 @@ impl<T: Transport> Erased for T {
     }
 }
 
-/// Any [`Transport`].
+/// Any [`Transport`], and who answers over it.
 #[derive(Clone)]
-pub(crate) struct Link(Arc<dyn Erased>);
+pub(crate) struct Link {
+    transport: Arc<dyn Erased>,
+    pub(super) hearing: Hearing,
+}
 
 impl Link {
     pub(crate) fn new(transport: impl Transport) -> Self {
-        Self(Arc::new(transport))
+        Self { transport: Arc::new(transport), hearing: Hearing::default() }
     }
 
     /// As [`Transport::call`]; `patience` holds whatever the implementation does.
@@ -112,8 +118,10 @@ impl Link {
         request: Vec<u8>,
         patience: Duration,
     ) -> Result<Vec<u8>, TransportError> {
-        let call = self.0.call(to, service, request, patience);
-        tokio::time::timeout(patience, call).await.unwrap_or(Err(TransportError::NoReply))
+        let call = self.transport.call(to, service, request, patience);
+        let reply = tokio::time::timeout(patience, call).await.unwrap_or(Err(TransportError::NoReply))?;
+        self.hearing.heard(to.node.get(), Instant::now());
+        Ok(reply)
     }
 }
 

@@ -10,6 +10,7 @@ use proto::identity::PeerKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::members::Members;
+use crate::nudge::Pace;
 use crate::protocol::Protocol;
 
 /// Frames up to this length in bytes are read without asking; longer ones need their length in the budget.
@@ -67,15 +68,20 @@ impl Budget {
 }
 
 /// All protocols with one peer.
-pub(crate) struct PeerLanes([Lane; Protocol::ALL.len()]);
+pub(crate) struct PeerLanes {
+    lanes: [Lane; Protocol::ALL.len()],
+    /// Of what keeps its connection talking.
+    pub(crate) pace: Pace,
+}
 
 impl PeerLanes {
     fn new(waiting: usize) -> Self {
-        Self(Protocol::ALL.map(|protocol| Lane::new(protocol, waiting)))
+        let lanes = Protocol::ALL.map(|protocol| Lane::new(protocol, waiting));
+        Self { lanes, pace: Pace::default() }
     }
 
     pub(crate) fn of(&self, protocol: Protocol) -> &Lane {
-        &self.0[protocol.index()]
+        &self.lanes[protocol.index()]
     }
 }
 

@@ -28,6 +28,7 @@ mod link;
 mod members;
 mod metrics;
 mod notice;
+mod nudge;
 mod peers;
 mod place;
 mod protocol;

@@ -20,6 +20,7 @@ use crate::lanes::{Lanes, PeerLanes};
 use crate::link::{self, Handle, Shared};
 use crate::members::Members;
 use crate::metrics::Metrics;
+use crate::nudge;
 use crate::place;
 use crate::protocol::{Callers, Link, Protocol};
 use crate::settings::Settings;
@@ -47,7 +48,7 @@ impl Drop for Inner {
 }
 
 impl Peers {
-    /// Binds the port and starts; nothing is served yet. `members` is looked at for every stream, and a
+    /// Binds the port and starts; nothing but pings is served yet. `members` is looked at for every stream, and a
     /// change of it closes the connections of keys that left. To be called inside a tokio runtime.
     pub fn start(settings: Settings, members: watch::Receiver<Members>) -> Result<Self, StartError> {
         let Settings { seed, listen, limits } = settings;
@@ -67,6 +68,8 @@ impl Peers {
             tasks.clone(),
             ending.clone(),
         ));
+        let pong = |_, _| futures::future::ready(Some(Vec::new())).boxed();
+        inbound.serve(Protocol::Ping, Service::Calls(Arc::new(pong)));
         let shared = Shared { members, inbound, limits, metrics, tasks, ending };
         let control = link::start(Link::Control, bound.control, us, &shared);
         let bulk = link::start(Link::Bulk, bound.bulk, us, &shared);
@@ -109,10 +112,26 @@ impl Peers {
             let stream = opened.unwrap_or(Err(CallError::Unreachable))?;
             let stream =
                 ByteStream::new(stream, protocol, self.0.shared.metrics.clone(), None, [Some(slot), None]);
-            let exchange = exchange(stream, protocol, &lanes, &message);
-            timeout_at(deadline, exchange).await.unwrap_or(Err(CallError::TimedOut))
+            let exchange = timeout_at(deadline, exchange(stream, protocol, &lanes, &message));
+            let answer = match protocol {
+                Protocol::Raft | Protocol::Metadata => {
+                    nudge::while_waiting(exchange, &lanes.pace, || self.nudge(to)).await
+                }
+                // Others may take long for reasons of their own.
+                _ => exchange.await,
+            };
+            answer.unwrap_or(Err(CallError::TimedOut))
         })
         .await
+    }
+
+    /// Sends `to` an empty call, whatever comes of it.
+    fn nudge(&self, to: &PeerAddress) {
+        let (peers, to) = (self.clone(), to.clone());
+        let ping = async move {
+            let _ = peers.call(&to, Protocol::Ping, Vec::new(), nudge::PATIENCE).await;
+        };
+        self.0.shared.tasks.spawn(ping.boxed());
     }
 
     /// A stream of bytes, agreed on by both sides within `limit`. A peer that refuses it afterwards, since

@@ -57,6 +57,8 @@ pub enum Protocol {
     Ahead,
     /// "This start of mine is here."
     Hello,
+    /// Nothing: see [`crate::nudge`].
+    Ping,
 }
 
 const KIB: usize = 1024;
@@ -64,7 +66,7 @@ const MIB: usize = 1024 * KIB;
 
 impl Protocol {
     /// All, each at the place that `index` says.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Raft,
         Self::Metadata,
         Self::Join,
@@ -73,6 +75,7 @@ impl Protocol {
         Self::Upload,
         Self::Ahead,
         Self::Hello,
+        Self::Ping,
     ];
 
     /// The name that streams are negotiated by.
@@ -86,13 +89,14 @@ impl Protocol {
             Self::Upload => "/shoal/upload/1",
             Self::Ahead => "/shoal/ahead/1",
             Self::Hello => "/shoal/hello/1",
+            Self::Ping => "/shoal/ping/1",
         }
     }
 
     /// Where its streams run.
     pub fn link(self) -> Link {
         match self {
-            Self::Raft | Self::Metadata | Self::Join | Self::Copy | Self::Hello => Link::Control,
+            Self::Raft | Self::Metadata | Self::Join | Self::Copy | Self::Hello | Self::Ping => Link::Control,
             Self::Blob | Self::Upload | Self::Ahead => Link::Bulk,
         }
     }
@@ -104,6 +108,7 @@ impl Protocol {
             Self::Join => 16 * KIB,
             // With the places of many nodes.
             Self::Hello => 256 * KIB,
+            Self::Ping => KIB,
             // With the piece list of blobs up to 8 GiB.
             Self::Copy => MIB + 16 * KIB,
             Self::Blob | Self::Upload | Self::Ahead => 64 * KIB,
@@ -125,6 +130,7 @@ impl Protocol {
             Self::Raft => 64,
             Self::Metadata => 256,
             Self::Join | Self::Hello => 4,
+            Self::Ping => 8,
             Self::Copy => 64,
             Self::Blob => 64,
             Self::Upload | Self::Ahead => 32,
@@ -134,7 +140,7 @@ impl Protocol {
     /// After this long a handler of a call is dropped and its caller, if still there, refused.
     pub fn handling(self) -> Duration {
         match self {
-            Self::Raft | Self::Metadata | Self::Join | Self::Hello => Duration::from_secs(60),
+            Self::Raft | Self::Metadata | Self::Join | Self::Hello | Self::Ping => Duration::from_secs(60),
             // Fetches and syncs a blob of any size.
             Self::Copy => Duration::from_secs(60 * 60),
             // Bytes flow as long as they make progress.
@@ -197,8 +203,8 @@ mod tests {
     #[test]
     fn a_set_gives_back_what_was_put_in() {
         let control: Vec<_> = Protocols::all_of(Link::Control).collect();
-        let calls = [Protocol::Raft, Protocol::Metadata, Protocol::Join, Protocol::Copy, Protocol::Hello];
-        assert_eq!(control, calls);
+        use Protocol::{Copy, Hello, Join, Metadata, Ping, Raft};
+        assert_eq!(control, [Raft, Metadata, Join, Copy, Hello, Ping]);
         assert_eq!(Protocols::all_of(Link::Bulk).count(), 3);
         assert_eq!(Protocols::default().next(), None);
         for protocol in Protocol::ALL {

@@ -93,7 +93,7 @@ fn path_of(node: &Server, victim: Victim, location: &str) -> PathBuf {
     let upload = location.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
     let data = node.data_dir();
     let path = match victim {
-        Victim::LeadersLog | Victim::FollowersLog => newest_log(data),
+        Victim::LeadersLog | Victim::FollowersLog => newest_log(&data),
         Victim::State => data.join("metadata/state.db"),
         Victim::Upload => data.join(format!("blobs/uploads/{upload}.data")),
     };

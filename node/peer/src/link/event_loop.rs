@@ -1,4 +1,6 @@
 //! Sole owner of one swarm: dials on demand, closes what must go, stops when told.
+//!
+//! Longer than 300 lines: what the loop does for each event stands beside the state it changes.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -58,9 +60,21 @@ pub(crate) struct Dial {
 /// How it stands with a peer that has no connection.
 enum Attempt {
     /// Its names are being resolved, or a handshake is under way.
-    Running { waiting: Vec<oneshot::Sender<Result<(), NotDialled>>>, since: Instant, rest: Duration },
+    Running(Running),
     /// It did not answer; dials fail at once until then.
     Resting { until: Instant, rest: Duration },
+}
+
+/// See [`Attempt::Running`].
+struct Running {
+    waiting: Vec<oneshot::Sender<Result<(), NotDialled>>>,
+    since: Instant,
+    /// What follows if it fails.
+    rest: Duration,
+    /// Once they are known.
+    addresses: Vec<Multiaddr>,
+    /// The first one, which fails if the others do.
+    dial: Option<ConnectionId>,
 }
 
 /// See the module.
@@ -132,9 +146,9 @@ impl EventLoop {
             return;
         }
         let rest = match self.attempts.get_mut(&key) {
-            Some(Attempt::Running { waiting, .. }) => {
-                waiting.retain(|other| !other.is_closed());
-                waiting.push(reply);
+            Some(Attempt::Running(running)) => {
+                running.waiting.retain(|other| !other.is_closed());
+                running.waiting.push(reply);
                 return;
             }
             Some(Attempt::Resting { until, .. }) if *until > Instant::now() => {
@@ -144,12 +158,14 @@ impl EventLoop {
             Some(Attempt::Resting { rest, .. }) => (*rest * 2).min(LAST_REST),
             None => FIRST_REST,
         };
-        let running = |attempt: &&Attempt| matches!(attempt, Attempt::Running { .. });
+        let running = |attempt: &&Attempt| matches!(attempt, Attempt::Running(_));
         if self.attempts.values().filter(running).count() >= self.limits.dials {
             let _ = reply.send(Err(NotDialled::Overloaded));
             return;
         }
-        self.attempts.insert(key, Attempt::Running { waiting: vec![reply], since: Instant::now(), rest });
+        let (waiting, since) = (vec![reply], Instant::now());
+        let running = Running { waiting, since, rest, addresses: Vec::new(), dial: None };
+        self.attempts.insert(key, Attempt::Running(running));
         let (link, deadline) = (self.link, self.limits.handshake);
         if to.hosts().iter().all(|host| host.ip().is_some()) {
             let address = |host: &proto::identity::HostPort| Some((host.ip()?, host.port()).into());
@@ -171,12 +187,30 @@ impl EventLoop {
     }
 
     fn dial(&mut self, key: PeerKey, addresses: Vec<Multiaddr>) {
-        let Some(peer) = peer_of(key) else { return self.failed(key) };
+        let Some(peer) = peer_of(key) else { return self.rest(key) };
+        let Some(Attempt::Running(running)) = self.attempts.get_mut(&key) else { return };
+        running.addresses.clone_from(&addresses);
         // The attempts say when to dial; the swarm's own view knows nothing of dead connections.
         let dial = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::Always).build();
+        let id = dial.connection_id();
+        running.dial.get_or_insert(id);
         if let Err(error) = self.swarm.dial(dial) {
             tracing::debug!(link = self.link.name(), peer = %key, %error, "a peer cannot be dialled");
-            self.failed(key);
+            self.failed(key, id);
+        }
+    }
+
+    /// Dials those again that have not answered yet: their first packet may be lost, or a link just mended. QUIC
+    /// and TCP themselves repeat it after one second, then after two.
+    fn dial_again(&mut self) {
+        let slow = self.attempts.iter().filter_map(|(key, attempt)| match attempt {
+            Attempt::Running(running) if running.dial.is_some() && running.since.elapsed() >= TICK => {
+                Some((*key, running.addresses.clone()))
+            }
+            _ => None,
+        });
+        for (key, addresses) in slow.collect::<Vec<_>>() {
+            self.dial(key, addresses);
         }
     }
 
@@ -191,10 +225,10 @@ impl EventLoop {
                 tracing::debug!(link, peer, cause, "a connection to a peer is closed");
                 self.count();
             }
-            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), connection_id, error } => {
                 let Some(key) = key_of(peer) else { return };
                 tracing::debug!(link = self.link.name(), peer = %key, %error, "a peer did not answer");
-                self.failed(key);
+                self.failed(key, connection_id);
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 self.on_failed_handshake(&send_back_addr, &error);
@@ -231,17 +265,26 @@ impl EventLoop {
         for id in self.table.beyond(&key, self.limits.connections_per_peer) {
             self.swarm.close_connection(id);
         }
-        if let Some(Attempt::Running { waiting, .. }) = self.attempts.remove(&key) {
-            for reply in waiting {
+        if let Some(Attempt::Running(running)) = self.attempts.remove(&key) {
+            for reply in running.waiting {
                 let _ = reply.send(Ok(()));
             }
         }
     }
 
     /// A dial came to nothing. If the peer reached us meanwhile, its attempt is gone already.
-    fn failed(&mut self, key: PeerKey) {
+    fn failed(&mut self, key: PeerKey, dial: ConnectionId) {
         self.metrics.link(self.link).dials_failed_total.add(1);
-        let Some(Attempt::Running { waiting, rest, .. }) = self.attempts.remove(&key) else { return };
+        if matches!(self.attempts.get(&key), Some(Attempt::Running(running)) if running.dial == Some(dial)) {
+            self.rest(key);
+        }
+    }
+
+    /// Ends the attempt that is running.
+    fn rest(&mut self, key: PeerKey) {
+        let Some(Attempt::Running(Running { waiting, rest, .. })) = self.attempts.remove(&key) else {
+            return;
+        };
         self.attempts.insert(key, Attempt::Resting { until: Instant::now() + rest, rest });
         for reply in waiting {
             let _ = reply.send(Err(NotDialled::Unreachable));
@@ -257,12 +300,13 @@ impl EventLoop {
         self.table.nudge_strangers();
         let outstayed = self.table.outstayed(self.limits.stranger_life);
         self.close_all(outstayed);
+        self.dial_again();
         // A rest that is long over is forgotten, and with it how long it was. The transport ends every
         // handshake, and the resolver is given as long.
         let now = Instant::now();
         let longest = self.limits.handshake * 4;
         self.attempts.retain(|_, attempt| match attempt {
-            Attempt::Running { since, .. } => *since + longest > now,
+            Attempt::Running(running) => running.since + longest > now,
             Attempt::Resting { until, rest } => *until + *rest * 4 > now,
         });
     }

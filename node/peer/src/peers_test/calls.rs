@@ -202,3 +202,69 @@ async fn a_stranger_that_was_found_is_not_called() {
     assert_eq!(stranger.asks(&a, Protocol::Raft, b"").await, Err(CallError::NotMember));
     drop(b);
 }
+
+/// Carries datagrams to `target` and back, but nothing of the connection that is dialled first.
+async fn without_the_first_connection(target: SocketAddr) -> SocketAddr {
+    let here = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+    let there = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+    there.connect(target).await.expect("connected");
+    let address = here.local_addr().expect("bound");
+    tokio::spawn(async move {
+        let (mut request, mut reply) = ([0; 2048], [0; 2048]);
+        let (mut first, mut dialler) = (None, address);
+        loop {
+            tokio::select! {
+                Ok((length, from)) = here.recv_from(&mut request) => {
+                    dialler = from;
+                    // Where it goes (RFC 9000 §17.2); the others of this test have other ids.
+                    let id = request[5..14].to_vec();
+                    if *first.get_or_insert_with(|| id.clone()) != id {
+                        let _ = there.send(&request[..length]).await;
+                    }
+                }
+                Ok(length) = there.recv(&mut reply) => drop(here.send_to(&reply[..length], dialler).await),
+                else => return,
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dial_whose_packets_are_lost_is_begun_anew_before_it_fails() {
+    let (a, b) = pair();
+    let relay = without_the_first_connection(b.peers.local_address()).await;
+    let place = relay.to_string().parse().expect("a place");
+    let address = PeerAddress::new(b.peers.key(), vec![place]).expect("one place");
+    let answer = a.peers.call(&address, Protocol::Raft, b"first".to_vec(), LONG).await;
+    assert_eq!(answer.as_deref(), Ok(&b"first"[..]), "no call fails");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_for_its_answer_is_followed_by_pings() {
+    let (a, b) = pair();
+    let (asked, answered) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+    let (told, wait) = (asked.clone(), answered.clone());
+    b.peers.serve(Protocol::Raft, move |_, _| {
+        let (told, wait) = (told.clone(), wait.clone());
+        async move {
+            told.notify_one();
+            wait.notified().await;
+            Some(Vec::new())
+        }
+    });
+    let call = a.asks(&b, Protocol::Raft, b"");
+    let pinged = async {
+        asked.notified().await;
+        until_ok("a ping", || async {
+            match b.peers.metrics().protocol(Protocol::Ping).served_total.get() {
+                0 => Err(CallError::TimedOut),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        answered.notify_one();
+    };
+    let (answer, ()) = tokio::join!(call, pinged);
+    assert_eq!(answer, Ok(Vec::new()));
+}
