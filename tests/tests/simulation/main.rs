@@ -144,7 +144,10 @@ fn each_mutant_is_caught_by_its_invariant() {
         let caught = Mutex::new(None);
         run_all(&(0..most).collect::<Vec<_>>(), Some(mutant), |seed, ended| {
             // Others may notice it too; that it is this one shows that this one works.
-            let is_named = |violation: &String| invariants.iter().any(|name| violation.starts_with(name));
+            let is_named = |violation: &String| {
+                let names = violation.split(" at ").next().unwrap_or_default();
+                names.split('/').any(|name| invariants.contains(&name))
+            };
             let Some(violation) = ended.violations.into_iter().find(is_named) else { return true };
             *lock(&caught) = Some((seed, violation));
             false
