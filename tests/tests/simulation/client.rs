@@ -171,8 +171,11 @@ impl Client {
                 break;
             }
         }
-        if world.random.chance(100) {
+        if world.random.chance(200) {
+            let nodes = copies.iter().map(|receipt| receipt.node.get()).collect();
+            lock(&world.staged).insert(self.number, nodes);
             tokio::time::sleep(world.random.millis(6000)).await;
+            lock(&world.staged).remove(&self.number);
         }
         let commit = CommitBlob {
             repository: repository(repo),

@@ -27,7 +27,7 @@ enum Fault {
     OneWay,
     /// All can reach each other again.
     Mend,
-    /// One clock jumps.
+    /// The clock of one node jumps.
     Clock,
     /// Hours pass at once, for all.
     Hours,
@@ -125,9 +125,12 @@ impl Driver {
             Fault::OneWay => drop(world.network.weather().cut.insert((one, random.pick(&all)))),
             Fault::Mend => world.network.weather().cut.clear(),
             Fault::Clock => {
+                // Best where it could do harm: beside a staged copy.
+                let staged: Vec<u64> = lock(&world.staged).values().flatten().copied().collect();
+                let one = if staged.is_empty() { one } else { random.pick(&staged) };
                 let by = random.pick(&[1, 60, 3_600, 7_300, 90_000, 400 * 86_400]) * 1000;
                 world.count("clock jumps", 1);
-                world.jump_clock(one, if random.chance(500) { by } else { -by });
+                world.jump_clock(one, if random.chance(600) { by } else { -by });
             }
             Fault::Hours => {
                 let hours = random.pick(&[2, 25, 25]);

@@ -13,6 +13,10 @@ use proto::wire::raft as wire;
 
 use super::world::World;
 
+/// A connection over which nothing comes for so long is given up, as by the crate `peer`: a message is lost only
+/// with its connection.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// What the network does to messages, for now.
 #[derive(Debug, Default)]
 pub(crate) struct Weather {
@@ -80,6 +84,12 @@ impl World {
     }
 }
 
+/// Nobody says anything any more.
+async fn silence() -> Result<Vec<u8>, TransportError> {
+    tokio::time::sleep(SILENCE).await;
+    Err(TransportError::NoReply)
+}
+
 impl Transport for Wire {
     async fn call(
         &self,
@@ -96,11 +106,11 @@ impl Transport for Wire {
             if world.random.chance(500) {
                 return Err(TransportError::Unreachable);
             }
-            return std::future::pending().await;
+            return silence().await;
         };
         let to = (to.node.get(), life);
         if !world.carry(from, to).await {
-            return std::future::pending().await;
+            return silence().await;
         }
         let sender = NodeId::new(self.from).ok_or(TransportError::Unreachable)?;
         // Raft stands that, a proposal does not (`Transport::call`).
@@ -119,7 +129,7 @@ impl Transport for Wire {
         let answering = tokio::spawn(async move { target.answer(service, sender, &request).await });
         let reply = answering.await.map_err(|_| TransportError::NoReply)?;
         if !world.carry(to, from).await {
-            return std::future::pending().await;
+            return silence().await;
         }
         world.note(&[2, self.from, to.0, reply.len() as u64]);
         world.count("snapshots installed", u64::from(service == Service::Raft && has_installed(&reply)));

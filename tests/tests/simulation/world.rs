@@ -70,6 +70,8 @@ pub(crate) struct World {
     pub(crate) slowness: Mutex<u64>,
     /// Nodes whose blobs were lost.
     pub(crate) lost_disks: Mutex<BTreeSet<u64>>,
+    /// By client: nodes with a staged copy whose upload pauses just now.
+    pub(crate) staged: Mutex<BTreeMap<u64, Vec<u64>>>,
     /// An index that was applied somewhere when something was acknowledged or removed.
     pub(crate) reached: Mutex<u64>,
     /// Generations whose drop was acknowledged.
@@ -142,6 +144,7 @@ impl World {
             slowness: Mutex::new(1),
             lost_disks: Mutex::default(),
             dropped: Mutex::default(),
+            staged: Mutex::default(),
             reached: Mutex::default(),
         });
         simulation::install(Some(Rc::new(Here(Arc::clone(&world)))));
