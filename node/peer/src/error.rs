@@ -3,6 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 
+use libp2p::core::upgrade::NegotiationError;
+
+use crate::frame::{FrameError, Refusal};
+
 /// Why this node cannot talk to others at all.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -53,4 +57,20 @@ pub enum CallError {
     /// This node or the peer is stopping: surely not handled.
     #[error("the node is stopping")]
     Stopped,
+}
+
+impl From<FrameError> for CallError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Refused(Refusal::Refused) => Self::Refused,
+            FrameError::Refused(Refusal::Overloaded) => Self::Overloaded,
+            FrameError::Refused(Refusal::Stopping) => Self::Stopped,
+            FrameError::Refused(Refusal::TooLarge) | FrameError::TooLarge { .. } => Self::TooLarge,
+            // The protocol is agreed on with the first bytes that come back.
+            FrameError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<NegotiationError>()) => {
+                Self::Unsupported
+            }
+            FrameError::Io(_) => Self::Interrupted,
+        }
+    }
 }

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use libp2p::core::upgrade::NegotiationError;
 use proto::identity::{HostPort, PeerAddress, PeerKey};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::error::{CallError, StartError};
-use crate::frame::{self, FrameError, Refusal};
+use crate::frame::{self, FrameError};
 use crate::identity;
 use crate::inbound::{Ending, Inbound, Service};
 use crate::lanes::{Lanes, PeerLanes};
@@ -277,24 +276,10 @@ async fn exchange(
     let sent = frame::write(&mut stream, message).await;
     let length = match frame::read_head(&mut stream, protocol.frame_limit()).await {
         Ok(length) => length,
-        Err(error) => return Err(failed(sent.err().map_or(error, FrameError::Io))),
+        Err(error) => return Err(sent.err().map_or(error, FrameError::Io).into()),
     };
     let _budget = lanes.of(protocol).answers.take(length).await;
-    frame::read_body(&mut stream, length).await.map_err(failed)
-}
-
-fn failed(error: FrameError) -> CallError {
-    match error {
-        FrameError::Refused(Refusal::Refused) => CallError::Refused,
-        FrameError::Refused(Refusal::Overloaded) => CallError::Overloaded,
-        FrameError::Refused(Refusal::Stopping) => CallError::Stopped,
-        FrameError::Refused(Refusal::TooLarge) | FrameError::TooLarge { .. } => CallError::TooLarge,
-        // The protocol is agreed on with the first bytes that come back.
-        FrameError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<NegotiationError>()) => {
-            CallError::Unsupported
-        }
-        FrameError::Io(_) => CallError::Interrupted,
-    }
+    Ok(frame::read_body(&mut stream, length).await?)
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub enum Protocol {
     Ahead,
     /// "This start of mine is here."
     Hello,
-    /// Nothing: see [`crate::nudge`].
+    /// Nothing; it makes the link resend what was lost while a call waits.
     Ping,
 }
 

@@ -175,6 +175,18 @@ impl Parts {
             incarnation: *incarnation,
         }
     }
+
+    fn registration(&self, config: &Config, hello: Hello) -> Registration {
+        Registration {
+            metadata: self.metadata.clone(),
+            node: self.directory.this_node(),
+            place: membership::place(config, &self.here),
+            incarnation: self.incarnation,
+            hello,
+            new_disk: self.new_disk.clone(),
+            verdict: Verdict::default(),
+        }
+    }
 }
 
 /// What runs while the node serves.
@@ -212,7 +224,7 @@ impl Node {
         cluster: &ClusterRecord,
         tasks: &TaskTracker,
     ) -> Result<Self> {
-        let Parts { metadata, blobs, peers, directory, here, incarnation, new_disk } = parts;
+        let Parts { metadata, blobs, peers, directory, here, .. } = parts;
         let edge = Edge::of(metadata, key.node(), config.edge)?;
         let scrub = Arc::new(Progress::default());
         let holders = parts.holders(config);
@@ -261,15 +273,7 @@ impl Node {
             certificate: certificate(config)?,
             janitor: Janitor::new(key.node(), metadata.clone(), blobs.clone()),
             membership: Membership::new(metadata.clone()),
-            registration: Registration {
-                metadata: metadata.clone(),
-                node: key.node(),
-                place: membership::place(config, here),
-                incarnation: *incarnation,
-                hello,
-                new_disk: new_disk.clone(),
-                verdict: Verdict::default(),
-            },
+            registration: parts.registration(config, hello),
             scrub: Scrub {
                 metadata: metadata.clone(),
                 blobs: blobs.clone(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster::StateReader;
+use cluster_core::record::NodeKind;
 use cluster_core::state;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use lru::LruCache;
@@ -164,6 +165,13 @@ impl Tokens {
         let record = state::cluster::node_key(reader, signer)
             .map_err(|error| AuthError::Unavailable(error.into()))?
             .ok_or(AuthError::Invalid)?;
+        // An edge stands where its owner may not be trusted with the cluster: what it signs opens only itself.
+        let signs_here_only = state::node::node(reader, signer)
+            .map_err(|error| AuthError::Unavailable(error.into()))?
+            .is_some_and(|node| node.kind == NodeKind::Edge);
+        if signs_here_only && signer != self.node {
+            return Err(AuthError::Invalid);
+        }
         let mut rules = Validation::new(Algorithm::EdDSA);
         rules.leeway = LEEWAY_SECONDS;
         rules.validate_nbf = true;

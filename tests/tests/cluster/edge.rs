@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::cluster::{Cluster, PATIENCE, id_of, operate};
 use tests::content::{media_type, sha256, unique_bytes};
+use tests::http::Client;
 use tests::raw::Answer;
 use tests::registry::Image;
 use tests::{Server, wait_until};
@@ -44,6 +45,13 @@ fn assert_cut_off(answer: impl FnOnce() -> Answer) {
     assert!(answer.header("retry-after").is_some());
     // 2 s are promised; a busy machine may take longer, a hang is the defect.
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+const SCOPES: [&str; 1] = ["repository:team/store:pull"];
+
+/// Asks for the tag `v1` with a bearer token; the status of the answer.
+fn status_with(token: &str, node: &Server) -> u16 {
+    Client::bearer(node.host(), token).get("/v2/team/store/manifests/v1").send().status
 }
 
 fn nodes(cluster: &mut Cluster) -> serde_json::Value {
@@ -114,11 +122,17 @@ fn an_edge_that_is_cut_off_serves_what_it_knows_as_its_site_allows() {
         assert_eq!(tag(edge, &last, "v1").body, last.manifest);
         assert_content(edge, &last);
     }
+    let issued = open.root().token(&SCOPES);
+    assert_eq!([&open, &closed, &cluster.nodes[2]].map(|node| status_with(&issued, node)), [200; 3]);
     cluster.nodes.iter_mut().for_each(Server::kill9);
     let before = assert_stale(&tag(&open, &last, "v1"), 200);
     assert_stale(&tag(&open, &last, "absent"), 404);
     let listed = open.root().get("/v2/team/store/tags/list").send();
     assert_stale(&listed, 200);
+    // Nobody else is there to sign a token: the edge does, for itself.
+    let signed_here = open.root().token(&SCOPES);
+    assert_eq!([&issued, &signed_here].map(|token| status_with(token, &open)), [200; 2]);
+    assert_eq!(status_with(&signed_here, &closed), 401);
     assert_cut_off(|| tag(&closed, &last, "v1"));
     for edge in [&open, &closed] {
         assert_content(edge, &image);
@@ -151,6 +165,10 @@ fn an_edge_that_is_cut_off_serves_what_it_knows_as_its_site_allows() {
             let answer = tag(edge, &last, "v1");
             answer.status == 200 && answer.header("warning").is_none()
         });
+    }
+    for node in cluster.nodes.iter().chain([&closed]) {
+        assert_eq!(status_with(&signed_here, node), 401, "an edge speaks for itself only");
+        assert_eq!(status_with(&issued, node), 200);
     }
     let next = open.root().push_image("team/store", "v1");
     assert_eq!(tag(&closed, &next, "v1").body, next.manifest);

@@ -24,6 +24,9 @@ use super::mark;
 const SEGMENT_BYTES: u64 = 8 << 20;
 const SYNCED: &str = "synced";
 
+/// Takes a record: its file, its place, its payload.
+pub(super) type Visit<'a> = dyn FnMut(&Path, Place, &[u8]) -> Result<(), StorageError> + 'a;
+
 /// The files; every method blocks on IO.
 #[derive(Debug)]
 pub(super) struct Segments {
@@ -68,10 +71,7 @@ impl Segments {
     }
 
     /// Reads the log in `dir` and gives each record to `visit`, with its place.
-    pub(super) fn open(
-        dir: &Path,
-        visit: &mut dyn FnMut(&Path, Place, &[u8]) -> Result<(), StorageError>,
-    ) -> Result<Self, StorageError> {
+    pub(super) fn open(dir: &Path, visit: &mut Visit<'_>) -> Result<Self, StorageError> {
         let names = file::names(dir).map_err(failed(dir))?;
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| number(name)).collect();
         numbers.sort_unstable();
@@ -262,7 +262,7 @@ fn read_frames(
     path: &Path,
     segment: u64,
     content: &[u8],
-    visit: &mut dyn FnMut(&Path, Place, &[u8]) -> Result<(), StorageError>,
+    visit: &mut Visit<'_>,
 ) -> Result<u64, StorageError> {
     let mut offset = 0;
     loop {

@@ -7,6 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::frame::Refusal;
 use crate::lanes::Lanes;
 
 const SHORT: Duration = Duration::from_millis(300);

@@ -1,6 +1,6 @@
 //! `/token`: bearer tokens by Docker's protocol (GET) and OAuth 2 (POST); checklist §11.2.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
@@ -25,11 +25,29 @@ const MAX_FORM: usize = 64 << 10;
 pub(super) async fn handle(api: &Api, parts: &Parts, body: Body) -> Result<Response, OciError> {
     let connection =
         parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
+    let body = read_all(body, MAX_FORM).await.map_err(|_| {
+        OciError::new(Code::Unsupported, "the form is too large or broken").status(StatusCode::BAD_REQUEST)
+    })?;
+    if let Some(issued) = issued_by_leader(api, parts, connection, &body).await {
+        return Ok(issued);
+    }
     match parts.method {
         Method::GET => get(api, parts, connection).await,
-        Method::POST => post(api, parts, body, connection).await,
+        Method::POST => post(api, parts, &body, connection).await,
         _ => Err(OciError::new(Code::Unsupported, "use GET or POST").header(header::ALLOW, "GET, POST")),
     }
+}
+
+/// At an edge, the leader's answer while it can be reached: what an edge signs counts nowhere else.
+async fn issued_by_leader(
+    api: &Api,
+    parts: &Parts,
+    connection: &Connection,
+    body: &Bytes,
+) -> Option<Response> {
+    api.registry.edge.as_ref()?;
+    let leader = api.registry.metadata.leader()?;
+    api.relay.as_ref()?.pass(leader, parts, connection, Body::from(body.clone())).await.ok()
 }
 
 /// Basic credentials or none; wrong ones are never answered with an anonymous token (A24).
@@ -46,15 +64,14 @@ async fn get(api: &Api, parts: &Parts, connection: &Connection) -> Result<Respon
     issue(api, &identity, &query, kind)
 }
 
-async fn post(api: &Api, parts: &Parts, body: Body, connection: &Connection) -> Result<Response, OciError> {
+async fn post(api: &Api, parts: &Parts, form: &[u8], connection: &Connection) -> Result<Response, OciError> {
     let bad =
         |message: &'static str| OciError::new(Code::Unsupported, message).status(StatusCode::BAD_REQUEST);
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !content_type.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
         return Err(bad("a form is needed"));
     }
-    let form = read_all(body, MAX_FORM).await.map_err(|_| bad("the form is too large or broken"))?;
-    let form = std::str::from_utf8(&form).map_err(|_| bad("the form is not UTF-8"))?;
+    let form = std::str::from_utf8(form).map_err(|_| bad("the form is not UTF-8"))?;
     let form = Query::parse(Some(form));
     let principal = match form.get("grant_type") {
         Some("password") => {
