@@ -49,7 +49,7 @@ const FAULTS: [(Fault, usize); 14] = [
     (Fault::FailingSync, 1),
     (Fault::Isolate, 1),
     (Fault::OneWay, 1),
-    (Fault::Clock, 1),
+    (Fault::Clock, 2),
     (Fault::Hours, 1),
     (Fault::Slowness, 1),
     (Fault::Weather, 1),
@@ -125,12 +125,15 @@ impl Driver {
             Fault::OneWay => drop(world.network.weather().cut.insert((one, random.pick(&all)))),
             Fault::Mend => world.network.weather().cut.clear(),
             Fault::Clock => {
-                // Best where it could do harm: beside a staged copy.
                 let staged: Vec<u64> = lock(&world.staged).values().flatten().copied().collect();
-                let one = if staged.is_empty() { one } else { random.pick(&staged) };
-                let by = random.pick(&[1, 60, 3_600, 7_300, 90_000, 400 * 86_400]) * 1000;
+                let (one, seconds) = if staged.is_empty() {
+                    (one, random.pick(&[1, 60, 3_600, 90_000, 400 * 86_400, -1, -3_600, -90_000]))
+                } else {
+                    // Where it could do harm: beside a staged copy, past its time.
+                    (random.pick(&staged), random.pick(&[7_300, 90_000]))
+                };
                 world.count("clock jumps", 1);
-                world.jump_clock(one, if random.chance(600) { by } else { -by });
+                world.jump_clock(one, seconds * 1000);
             }
             Fault::Hours => {
                 let hours = random.pick(&[2, 25, 25]);

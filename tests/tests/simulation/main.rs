@@ -127,7 +127,10 @@ fn no_seed_breaks_an_invariant() {
     eprintln!("{count} seeds in {seconds:.1} s ({pace:.1}/s), trace {trace:x}: {counts:?}");
     assert!(broken.is_empty(), "{} of {count} seeds broke an invariant: {broken:?}", broken.len());
     // A run in which nothing succeeds, or nothing fails, shows nothing.
-    for what in ["pushes acknowledged", "reads", "swaps", "crashes", "messages", "snapshots installed"] {
+    let often = ["pushes acknowledged", "reads", "swaps", "crashes", "messages"];
+    let seldom = ["snapshots installed", "blobs dropped", "copies released", "nodes removed", "writes torn"];
+    let expected = seldom.iter().filter(|_| count >= 100).chain(&often);
+    for what in expected {
         assert!(counts.get(what).is_some_and(|count| *count > 0), "no {what} in {count} seeds");
     }
 }
@@ -138,7 +141,7 @@ const MUTANTS: [(Mutant, u64, &[&str]); 5] = [
     (Mutant::StaleRead, 20, &["I18"]),
     (Mutant::ReleaseBeforeEntry, 20, &["I9", "I16"]),
     (Mutant::ReceiptBeforeSync, 40, &["I9"]),
-    (Mutant::JanitorByLocalClock, 200, &["I9", "I16"]),
+    (Mutant::JanitorByLocalClock, 100, &["I9", "I16"]),
 ];
 
 #[test]
