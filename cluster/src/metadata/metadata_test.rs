@@ -38,7 +38,8 @@ async fn an_entry_of_a_newer_release_stops_the_node_and_is_never_skipped() {
     let mut newer = Batch { time_ms: 1, commands: Vec::new() }.encode();
     // The version stands first: field 1, a varint.
     assert_eq!(newer[..2], [8, 2]);
-    newer[1] = 3;
+    let version = u8::try_from(cluster_core::level::NEWEST + 1).unwrap();
+    newer[1] = version;
     assert!(metadata.inner.group.raft.client_write(EncodedBatch(newer)).await.is_err());
     let refused = metadata.propose(renew()).await.unwrap_err();
     assert!(matches!(refused, ProposeError::StorageFailed(_)), "{refused:?}");
@@ -53,7 +54,7 @@ async fn an_entry_of_a_newer_release_stops_the_node_and_is_never_skipped() {
         }
     };
     let text = chain(&error);
-    assert!(text.contains("version 3"), "{text}");
+    assert!(text.contains(&format!("version {version}")), "{text}");
 }
 
 #[tokio::test]

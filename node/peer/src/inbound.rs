@@ -1,7 +1,7 @@
 //! What others ask of this node: each stream is let in or refused, gets a slot and a task, and ends in time.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub(crate) struct Ending {
 /// See the module.
 pub(crate) struct Inbound {
     services: RwLock<HashMap<Protocol, Service>>,
-    served: AtomicU8,
+    served: AtomicU16,
     members: watch::Receiver<Members>,
     lanes: Arc<Lanes>,
     streams: Arc<Semaphore>,

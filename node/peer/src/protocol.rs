@@ -159,9 +159,11 @@ impl AsRef<str> for Protocol {
     }
 }
 
-/// A set of protocols.
+/// A set of protocols: a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Protocols(u8);
+pub(crate) struct Protocols(u16);
+
+const _: () = assert!(Protocol::ALL.len() <= u16::BITS as usize);
 
 impl Protocols {
     pub(crate) fn one(protocol: Protocol) -> Self {
@@ -173,11 +175,11 @@ impl Protocols {
         Self(ours.map(|protocol| Self::one(protocol).0).sum())
     }
 
-    pub(crate) fn from_bits(bits: u8) -> Self {
+    pub(crate) fn from_bits(bits: u16) -> Self {
         Self(bits)
     }
 
-    pub(crate) fn bits(self) -> u8 {
+    pub(crate) fn bits(self) -> u16 {
         self.0
     }
 
