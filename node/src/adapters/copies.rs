@@ -120,7 +120,8 @@ impl Copies {
         let read = || {
             let reader = self.metadata.local().ok()?;
             let own = state::node::node(&reader, self.directory.this_node()).ok()??;
-            Some((own.keeps_copies().then_some(own.zone), state::node::homes(&reader).ok()?))
+            let counts = own.keeps_copies() && own.incarnation == self.incarnation;
+            Some((counts.then_some(own.zone), state::node::homes(&reader).ok()?))
         };
         let Some((own_zone, homes)) = read() else { return (None, Vec::new()) };
         let order = placement::homes(digest, &placement::candidates(&homes), homes.len());
@@ -167,6 +168,12 @@ impl Copies {
         }
     }
 
+    /// Whether the cluster knows of this start of this node: receipts of another one are void.
+    fn is_registered(&self) -> bool {
+        let read = || state::node::node(&self.metadata.local().ok()?, self.directory.this_node()).ok()?;
+        read().is_some_and(|own| own.incarnation == self.incarnation)
+    }
+
     /// Edges pass uploads on and own no blobs: nothing that they offer is kept.
     pub(super) fn is_edge(&self, node: NodeId) -> bool {
         let record = self.metadata.local().ok().and_then(|reader| state::node::node(&reader, node).ok()?);
@@ -200,6 +207,11 @@ impl Copies {
             return Err(format!("this node knows version {VERSION} of copies"));
         }
         let copy = copy_of(&request).ok_or("the request makes no sense")?;
+        if !self.is_registered() {
+            return Err(
+                "this start of the node is not registered yet: its receipt would not count".to_owned()
+            );
+        }
         // Past the deadline the janitor may remove it at any time (R3).
         let now = self.metadata.applied_log_time().map_err(|error| error.to_string())?;
         if now > request.staging_deadline_ms {
