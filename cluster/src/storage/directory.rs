@@ -80,7 +80,10 @@ impl Directory {
         match (log_there, exists || state_there) {
             (true, _) => {}
             (false, true) => return Err(DirectoryError::Missing { path: log_path }),
-            (false, false) => LogStore::create(&log_path, Beginning::default())?,
+            (false, false) => {
+                LogStore::create(&log_path, Beginning::default())?;
+                file::sync_names(dir).map_err(failed(dir))?;
+            }
         }
         match (state_there, exists) {
             (true, _) => {}

@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{
-    Entry, LogId, LogState, OptionalSend, RaftLogId, StorageError as RaftStorageError, StorageIOError, Vote,
+    Entry, EntryPayload, LogId, LogState, OptionalSend, RaftLogId, StorageError as RaftStorageError,
+    StorageIOError, Vote,
 };
 use proto::identity::NodeId;
 
@@ -151,6 +152,7 @@ impl LogStore {
             for ((record, payload), place) in records.iter().zip(&payloads).zip(places) {
                 let slot = |log_id| Slot { log_id, place, len: payload.len(), end };
                 if !contents.take(record, slot) {
+                    self.segments.break_off();
                     return Err(StorageError::DamagedAt { path: self.path(), offset: place.offset });
                 }
             }
@@ -190,8 +192,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         Ok(self.head().vote)
     }
 
-    /// Costs no sync of its own unless [`LogStore::save_commits`] was called: it is written with the next
-    /// entries, so what is read may be a little older.
+    /// Costs no sync of its own unless [`LogStore::save_commits`] was called: it is written behind the next
+    /// entries, so what is read may be a little older, and never names one that is not there.
     async fn save_committed(&mut self, committed: Option<LogId<u64>>) -> Result<(), RaftStorageError<u64>> {
         let Some(committed) = committed else { return Ok(()) };
         if !self.saves_commits.load(Ordering::Relaxed) {
@@ -220,6 +222,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let sync = {
             let contents = lock(&self.contents);
             let is_own = |record: &Record| match record {
+                // openraft lets a change of the members follow one that is committed, without waiting for apply:
+                // so that must be on this disk, too.
+                Record::Entry(entry) if matches!(entry.payload, EntryPayload::Membership(_)) => false,
                 Record::Entry(entry) => contents.is_leading(*entry.get_log_id()),
                 _ => false,
             };

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! FORMAT       "shoal-metadata 2": refuses a directory of another kind or release
-//! log/         the Raft log and vote; every write is on disk before it counts
+//! log/         the Raft log and vote; a write is on disk before anything follows from it
 //! state.db     the replicated state; behind the log by some entries after a crash, which are applied again
 //! snapshot/    a state on its way from or to another node; emptied at start
 //! ```

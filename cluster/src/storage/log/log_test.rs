@@ -113,6 +113,18 @@ async fn after_a_failed_sync_nothing_more_counts_as_on_disk() {
     assert_eq!(log.on_disk(Some(log_id(1, 1))), None);
 }
 
+#[tokio::test]
+async fn a_change_of_members_is_on_the_leaders_disk_before_it_counts() {
+    let place = Place::new();
+    let mut log = place.open().unwrap();
+    log.set_owner(NodeId::new(1).unwrap()).unwrap();
+    log.write_blocking(&[Record::Vote(Vote { committed: true, ..Vote::new(1, 1) })], Sync::Now).unwrap();
+    let members = openraft::Membership::new(vec![std::collections::BTreeSet::from([1])], None);
+    let entry = Entry { log_id: log_id(1, 0), payload: EntryPayload::Membership(members) };
+    openraft::storage::RaftLogStorageExt::blocking_append(&mut log, [entry]).await.unwrap();
+    assert!(log.reaches_disk(0).now_or_never().is_some_and(|reached| reached.is_ok()));
+}
+
 #[test]
 fn only_the_leader_that_a_node_is_may_go_ahead_of_its_disk() {
     let place = Place::new();

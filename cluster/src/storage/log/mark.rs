@@ -1,7 +1,8 @@
 //! The mark: up to where the log was on disk at the last sync. Pure.
 //!
 //! It is written after each sync and not synced itself, so it may be older than the truth, never newer. After
-//! a crash of the process it is exact, and damage to the very last record cannot be taken for a torn write.
+//! a crash of the process it covers all that was acknowledged, and damage to the very last record cannot be
+//! taken for a torn write.
 //! Its form is the number of the segment, 8 bytes, and a frame without payload at the place that it tells.
 
 use super::frame::{self, Place};

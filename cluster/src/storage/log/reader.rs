@@ -17,19 +17,27 @@ const READ_BYTES: u64 = 4 << 20;
 impl LogStore {
     /// The entries of the slots.
     async fn read(&self, slots: Vec<Slot>) -> Result<Vec<Entry<TypeConfig>>, StorageError> {
-        let segments = Arc::clone(&self.segments);
+        let (segments, contents) = (Arc::clone(&self.segments), Arc::clone(&self.contents));
         let read = move || {
-            let entry = |slot: Slot| {
-                let payload = segments.read(slot.place, slot.len)?;
-                match Record::read(segments.dir(), slot.place.offset, &payload)? {
-                    Record::Entry(entry) => Ok(entry),
-                    _ => Err(StorageError::DamagedAt {
-                        path: segments.dir().to_owned(),
-                        offset: slot.place.offset,
-                    }),
-                }
+            let is_there = |slot: &Slot| {
+                lock(&contents).slot(slot.log_id.index).is_some_and(|present| present.place == slot.place)
             };
-            slots.into_iter().map(entry).collect()
+            let mut entries = Vec::with_capacity(slots.len());
+            for slot in slots {
+                let payload = match segments.read(slot.place, slot.len) {
+                    // It was purged or cut off in the meantime.
+                    Err(_) if !is_there(&slot) => break,
+                    payload => payload?,
+                };
+                match Record::read(segments.dir(), slot.place.offset, &payload)? {
+                    Record::Entry(entry) => entries.push(entry),
+                    _ => {
+                        let path = segments.dir().to_owned();
+                        return Err(StorageError::DamagedAt { path, offset: slot.place.offset });
+                    }
+                }
+            }
+            Ok(entries)
         };
         blocking(self.path(), read).await
     }

@@ -1,5 +1,7 @@
 //! The log's files: records one behind the other in numbered segments.
 //!
+//! Longer than 300 lines: what opening may take for torn follows from what appending and syncing did before.
+//!
 //! ```text
 //! log/00000001.log   frames (see [`frame`](super::frame)); the first is a head
 //! log/00000002.log   begun when the one before was full, and on disk whole; only the last one grows
@@ -102,6 +104,13 @@ impl Segments {
                 }
                 file.set_len(len).map_err(failed(&path))?;
             }
+            if number == last {
+                // After a sync that failed the system takes the pages for written: only then would the sync below
+                // write nothing.
+                let synced = marked.filter(|mark| mark.segment == number).map_or(0, |mark| mark.offset);
+                let doubtful = usize::try_from(synced).ok().and_then(|from| content.get(from..len as usize));
+                file.write_at(synced, doubtful.unwrap_or_default()).map_err(failed(&path))?;
+            }
             segments.insert(number, Segment { file: Arc::new(file), len });
         }
         let tail = Tail { segments, synced: 0, written: 0, written_synced: 0, is_broken: false };
@@ -126,6 +135,11 @@ impl Segments {
         self.tail().segments.values().map(|segment| segment.len).sum()
     }
 
+    /// Nothing is written any more.
+    pub(super) fn break_off(&self) {
+        self.tail().is_broken = true;
+    }
+
     /// Whether the next record belongs into a new segment.
     pub(super) fn is_full(&self) -> bool {
         self.tail().last().is_none_or(|(_, segment)| segment.len >= SEGMENT_BYTES)
@@ -135,9 +149,10 @@ impl Segments {
     pub(super) fn rotate(&self, head: &[u8]) -> Result<(), StorageError> {
         self.sync()?;
         let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.tail().usable(&self.dir)?.0 + 1;
+        let begun = begin(&self.dir, number, head);
         let mut tail = self.tail();
-        let number = tail.usable(&self.dir)?.0 + 1;
-        match begin(&self.dir, number, head) {
+        match begun {
             Ok(segment) => {
                 tail.synced = segment.len;
                 tail.segments.insert(number, segment);
@@ -225,7 +240,8 @@ impl Segments {
                 return Ok(());
             }
             let path = path(&self.dir, oldest);
-            file::remove(&path).map_err(failed(&path))?;
+            // One after the other for good: a later one that is gone before an earlier one looks like damage.
+            file::remove(&path).and_then(|()| file::sync_names(&self.dir)).map_err(failed(&path))?;
             self.tail().segments.remove(&oldest);
         }
     }

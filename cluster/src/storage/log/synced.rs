@@ -68,7 +68,7 @@ impl LogStore {
     /// # Errors
     /// A sync failed: nothing that is not on disk by now will ever count as that.
     pub(crate) async fn reaches_disk(&self, index: u64) -> Result<(), StorageError> {
-        // What is not there was purged or comes from the time before this process: on disk.
+        // What is not there was purged, and so applied: on disk.
         let Some(end) = lock(&self.contents).slot(index).map(|slot| slot.end) else { return Ok(()) };
         let mut synced = self.syncer.synced.subscribe();
         let broken = || StorageError::Broken { path: self.segments.dir().to_owned() };
