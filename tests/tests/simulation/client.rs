@@ -135,7 +135,7 @@ impl Client {
         }
         match answer {
             Ok(response) => {
-                self.world.shown(on.0);
+                self.world.shown();
                 self.world.count("writes acknowledged", 1);
                 Outcome::Done(response)
             }

@@ -130,7 +130,7 @@ impl World {
         }
         self.tell(format_args!("node {id} unlinks {copy:?}"));
         self.count("files unlinked", 1);
-        self.shown(id);
+        self.shown();
         super::invariants::no_early_unlink::check(self, id, copy);
     }
 }

@@ -247,11 +247,13 @@ impl World {
         self.life_of(node).map(|(_, metadata)| metadata)
     }
 
-    /// What `node` has applied now has shown outside.
-    pub(crate) fn shown(&self, node: u64) {
-        let Some(metadata) = self.metadata(node) else { return };
+    /// What was applied somewhere by now has shown outside: an answer may tell of an entry that the node which
+    /// gives it has not applied yet.
+    pub(crate) fn shown(&self) {
+        let applied = |node| self.metadata(node).map(|metadata| metadata.status().applied_index);
+        let most = self.up().into_iter().filter_map(applied).max().unwrap_or_default();
         let mut reached = lock(&self.reached);
-        *reached = (*reached).max(metadata.status().applied_index);
+        *reached = (*reached).max(most);
     }
 
     /// Everybody there ever was and that is not removed.
