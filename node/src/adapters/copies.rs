@@ -41,6 +41,8 @@ const GLANCE: Duration = Duration::from_millis(500);
 const USUAL: u64 = 32 << 20;
 /// A home that takes in less than this in a second is asked no longer, bytes.
 const SLOWEST: u64 = 4 << 20;
+/// The staging deadline of a copy that a record may name already: none.
+const REPAIR: u64 = u64::MAX;
 
 /// Makes copies elsewhere, and here for others. Clones share it.
 #[derive(Clone)]
@@ -103,7 +105,7 @@ impl Copies {
 
     /// Whether `node` has a whole, synced copy; it makes one if it has not.
     pub(crate) async fn is_at(&self, node: NodeId, copy: &BlobCopy) -> bool {
-        self.ask(node, copy, u64::MAX).await.is_some()
+        self.ask(node, copy, REPAIR).await.is_some()
     }
 
     /// The piece list of a copy that is here, if it is not too long to be sent along.
@@ -170,8 +172,8 @@ impl Copies {
 
     /// Whether the cluster knows of this start of this node: receipts of another one are void.
     fn is_registered(&self) -> bool {
-        let read = || state::node::node(&self.metadata.local().ok()?, self.directory.this_node()).ok()?;
-        read().is_some_and(|own| own.incarnation == self.incarnation)
+        let own = self.metadata.local().map(|reader| state::node::node(&reader, self.directory.this_node()));
+        matches!(own, Ok(Ok(Some(own))) if own.incarnation == self.incarnation)
     }
 
     /// Edges pass uploads on and own no blobs: nothing that they offer is kept.
@@ -207,10 +209,10 @@ impl Copies {
             return Err(format!("this node knows version {VERSION} of copies"));
         }
         let copy = copy_of(&request).ok_or("the request makes no sense")?;
-        if !self.is_registered() {
-            return Err(
-                "this start of the node is not registered yet: its receipt would not count".to_owned()
-            );
+        self.is_registered().then_some(()).ok_or("this start of the node is not registered yet")?;
+        if request.staging_deadline_ms != REPAIR {
+            // From this node's log time on the janitor counts: it must not be behind the upload's (R3, R5).
+            self.metadata.read().await.map_err(|error| error.to_string())?;
         }
         // Past the deadline the janitor may remove it at any time (R3).
         let now = self.metadata.applied_log_time().map_err(|error| error.to_string())?;

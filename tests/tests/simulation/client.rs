@@ -165,8 +165,9 @@ impl Client {
         }
         let mut copies = vec![world.receipt(on.0)];
         for home in self.homes(&metadata, &digest, on.0) {
-            let Some((life, _)) = world.life_of(home) else { continue };
-            if world.fetch(on.0, (home, life), copy).await {
+            let Some((life, there)) = world.life_of(home) else { continue };
+            // As in `node`: its janitor must not count from a log time before that of the upload.
+            if there.read().await.is_ok() && world.fetch(on.0, (home, life), copy).await {
                 copies.push(world.receipt(home));
                 break;
             }

@@ -55,11 +55,14 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Seeds that once broke an invariant, and why; they run first. What a seed does changes with the code.
-const REGRESSIONS: [(u64, &str); 5] = [
+const REGRESSIONS: [(u64, &str); 8] = [
     (29, "the network repeated a proposal: `Transport::call` forbids it"),
     (143, "the same"),
     (45, "a node became a member, did not learn it and never asked again"),
     (73, "log time was far ahead of all clocks after one had jumped"),
+    (919, "a leader with a lower id had won first and heard of it later"),
+    (4397, "a state was judged that was older than what was acknowledged"),
+    (6646, "a janitor counted from a log time before the upload's and removed a copy before its deadline"),
     (2103, "a snapshot waited 300 s for a lost reply: what is lost ends its connection after 2 s"),
 ];
 
@@ -129,7 +132,7 @@ fn no_seed_breaks_an_invariant() {
     // A run in which nothing succeeds, or nothing fails, shows nothing.
     let often = ["pushes acknowledged", "reads", "swaps", "crashes", "messages"];
     let seldom = ["snapshots installed", "blobs dropped", "copies released", "nodes removed", "writes torn"];
-    let expected = seldom.iter().filter(|_| count >= 100).chain(&often);
+    let expected = seldom.iter().filter(|_| count >= 100).chain(often.iter().filter(|_| count > 1));
     for what in expected {
         assert!(counts.get(what).is_some_and(|count| *count > 0), "no {what} in {count} seeds");
     }
