@@ -102,9 +102,11 @@ async fn a_file_that_was_cut_is_refused_or_complete() {
     let dir = written().await;
     for file in [LOG, STATE] {
         let bytes = std::fs::read(dir.path().join(file)).unwrap();
+        // Not the room that is reserved behind the last record.
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
         for part in 0..16 {
             let copy = copy_of(dir.path());
-            let length = bytes.len() * part / 16;
+            let length = used * part / 16;
             std::fs::write(copy.path().join(file), &bytes[..length]).unwrap();
             refused_or_right(copy.path(), &format!("{file} cut to {length}")).await;
         }

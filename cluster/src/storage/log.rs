@@ -34,6 +34,10 @@ use super::transfer::Installing;
 use super::{StorageError, blocking};
 use crate::raft::TypeConfig;
 
+/// Records up to this size in all are encoded and hashed where they come from, which takes well below a
+/// millisecond; more is work for a thread that may block.
+const INLINE_BYTES: usize = 128 << 10;
+
 /// The log; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct LogStore {
@@ -139,7 +143,8 @@ impl LogStore {
         self.segments.dir().to_owned()
     }
 
-    /// Appends records and takes them in. Never called twice at once: Raft changes the log from one task.
+    /// Appends records and takes them in; does not block while `Soon` finds room in the segment. Never called
+    /// twice at once: Raft changes the log from one task.
     fn write_blocking(&self, records: &[Record], sync: Sync) -> Result<(), StorageError> {
         if self.segments.is_full() {
             let rotated = self.segments.rotate(&Record::Head(self.head()).encode());
@@ -166,6 +171,11 @@ impl LogStore {
     }
 
     async fn write(&self, records: Vec<Record>, sync: Sync) -> Result<(), StorageError> {
+        let size: usize = records.iter().map(Record::size_hint).sum();
+        if sync == Sync::Soon && size <= INLINE_BYTES && !self.segments.is_full() {
+            // Does not touch the disk.
+            return self.write_blocking(&records, sync);
+        }
         let log = self.clone();
         blocking(self.path(), move || log.write_blocking(&records, sync)).await
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use openraft::{Entry, LogId, Vote};
+use openraft::{Entry, EntryPayload, LogId, Vote};
 use proto::wire::raft as wire;
 use wire::log_record::Record as WireRecord;
 
@@ -28,6 +28,16 @@ pub(super) enum Record {
     Purged(LogId<u64>),
     /// The entries up to this one are surely committed.
     Committed(LogId<u64>),
+}
+
+impl Record {
+    /// Bytes of the commands in it: nearly all of a large one.
+    pub(super) fn size_hint(&self) -> usize {
+        match self {
+            Self::Entry(Entry { payload: EntryPayload::Normal(batch), .. }) => batch.0.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// What there is beside the entries.

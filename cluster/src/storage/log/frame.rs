@@ -13,7 +13,7 @@
 const MARKER: &[u8; 4] = b"sLog";
 const HEADER: usize = 24;
 /// Longest payload: far more than the largest entry, which the frames between nodes bound.
-const MAX_PAYLOAD: usize = 64 << 20;
+pub(super) const MAX_PAYLOAD: usize = 64 << 20;
 
 /// Where a frame begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

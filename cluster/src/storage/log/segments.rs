@@ -8,6 +8,8 @@
 //! log/synced         up to where the log was on disk at the last sync (see [`mark`](super::mark))
 //! ```
 //!
+//! Behind the records of the last segment stand zeros, room that was reserved for the next ones.
+//!
 //! A crash may tear what was not synced, so what is not whole at the end of the last segment is cut off at
 //! start, unless a later frame or `synced` says that it was on disk: that is damage, and refused. After a
 //! failed write or sync nothing is written or synced again.
@@ -24,6 +26,8 @@ use super::mark;
 
 /// A segment that is longer gets no further record.
 const SEGMENT_BYTES: u64 = 8 << 20;
+/// Room is reserved in such steps.
+const RESERVED_BYTES: u64 = 1 << 20;
 const SYNCED: &str = "synced";
 
 /// Takes a record: its file, its place, its payload.
@@ -43,18 +47,23 @@ pub(super) struct Segments {
 struct Tail {
     /// By number; the last one grows.
     segments: BTreeMap<u64, Segment>,
+    /// The end of the last one, which is not in its file yet: it is written when it is synced.
+    unwritten: Vec<u8>,
     /// Up to where the last segment is on disk.
     synced: u64,
-    /// Bytes written since the start of the process, and how many of them are on disk.
-    written: u64,
-    written_synced: u64,
+    /// Bytes appended since the start of the process, and how many of them are on disk.
+    appended: u64,
+    appended_synced: u64,
     is_broken: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Segment {
     file: Arc<File>,
+    /// Bytes of records.
     len: u64,
+    /// Bytes that the file has room for.
+    reserved: u64,
 }
 
 /// What was appended.
@@ -111,9 +120,16 @@ impl Segments {
                 let doubtful = usize::try_from(synced).ok().and_then(|from| content.get(from..len as usize));
                 file.write_at(synced, doubtful.unwrap_or_default()).map_err(failed(&path))?;
             }
-            segments.insert(number, Segment { file: Arc::new(file), len });
+            segments.insert(number, Segment { file: Arc::new(file), len, reserved: len });
         }
-        let tail = Tail { segments, synced: 0, written: 0, written_synced: 0, is_broken: false };
+        let tail = Tail {
+            segments,
+            unwritten: Vec::new(),
+            synced: 0,
+            appended: 0,
+            appended_synced: 0,
+            is_broken: false,
+        };
         let opened = Self { dir: dir.to_owned(), tail: Mutex::new(tail), syncing: Mutex::new(()), mark };
         // What was read must not be lost after it was acted upon.
         opened.sync_last()?;
@@ -145,64 +161,65 @@ impl Segments {
         self.tail().last().is_none_or(|(_, segment)| segment.len >= SEGMENT_BYTES)
     }
 
-    /// Begins a new segment with `head`; what was written before is on disk then.
+    /// Begins a new segment with `head`; what was appended before is on disk then, without room behind it.
     pub(super) fn rotate(&self, head: &[u8]) -> Result<(), StorageError> {
-        self.sync()?;
         let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.tail().usable(&self.dir)?.0 + 1;
-        let begun = begin(&self.dir, number, head);
+        self.sync_last()?;
+        let (number, full) = self.tail().usable(&self.dir)?;
+        let cut = full.file.set_len(full.len).and_then(|()| full.file.sync());
+        let begun = cut.and_then(|()| begin(&self.dir, number + 1, head));
         let mut tail = self.tail();
         match begun {
             Ok(segment) => {
                 tail.synced = segment.len;
-                tail.segments.insert(number, segment);
+                tail.segments.insert(number + 1, segment);
                 Ok(())
             }
             Err(error) => {
                 tail.is_broken = true;
-                Err(failed(&path(&self.dir, number))(error))
+                Err(failed(&path(&self.dir, number + 1))(error))
             }
         }
     }
 
-    /// Writes records behind the others, not durably.
+    /// Puts records behind the others, in memory: [`Segments::sync`] writes them. Does not block.
     pub(super) fn append(&self, payloads: &[Vec<u8>]) -> Result<Appended, StorageError> {
         let mut tail = self.tail();
-        let (number, segment) = tail.usable(&self.dir)?;
-        let size: u64 = payloads.iter().map(|payload| frame::size(payload.len())).sum();
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        let (number, mut segment) = tail.usable(&self.dir)?;
+        if payloads.iter().any(|payload| payload.len() > frame::MAX_PAYLOAD) {
+            // It could not be read again.
+            return Err(failed(&path(&self.dir, number))(io::ErrorKind::InvalidInput.into()));
+        }
+        let (before, synced) = (segment.len, tail.synced);
         let mut places = Vec::with_capacity(payloads.len());
         for payload in payloads {
-            let place = Place { segment: number, offset: segment.len + bytes.len() as u64 };
-            frame::push(&mut bytes, place, tail.synced, payload);
+            let place = Place { segment: number, offset: segment.len };
+            frame::push(&mut tail.unwritten, place, synced, payload);
+            segment.len += frame::size(payload.len());
             places.push(place);
         }
-        if let Err(error) = segment.file.write_at(segment.len, &bytes) {
-            tail.is_broken = true;
-            return Err(failed(&path(&self.dir, number))(error));
-        }
-        tail.segments.insert(number, Segment { len: segment.len + bytes.len() as u64, ..segment });
-        tail.written += bytes.len() as u64;
-        Ok(Appended { places, end: tail.written })
+        tail.appended += segment.len - before;
+        tail.segments.insert(number, segment);
+        Ok(Appended { places, end: tail.appended })
     }
 
-    /// Makes all that was appended before the call durable; up to where that is, as [`Appended::end`] counts.
+    /// Writes all that was appended before the call, durably; up to where that is, as [`Appended::end`] counts.
     /// Calls that come together share one sync.
     pub(super) fn sync(&self) -> Result<u64, StorageError> {
-        let wanted = self.tail().written;
+        let wanted = self.tail().appended;
         let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        let synced = self.tail().written_synced;
+        let synced = self.tail().appended_synced;
         if synced >= wanted { Ok(synced) } else { self.sync_last() }
     }
 
     /// The caller holds `syncing`, or is alone.
     fn sync_last(&self) -> Result<u64, StorageError> {
-        let (number, segment, written) = {
-            let tail = self.tail();
+        let (number, mut segment, appended, bytes) = {
+            let mut tail = self.tail();
             let (number, segment) = tail.usable(&self.dir)?;
-            (number, segment, tail.written)
+            (number, segment, tail.appended, std::mem::take(&mut tail.unwritten))
         };
-        let synced = segment.file.sync().map_err(failed(&path(&self.dir, number)));
+        let synced = segment.write_last(&bytes).map_err(failed(&path(&self.dir, number)));
         let marked = synced.and_then(|()| {
             let mark = mark::bytes(Place { segment: number, offset: segment.len });
             self.mark.write_at(0, &mark).map_err(failed(&self.dir.join(SYNCED)))
@@ -212,15 +229,25 @@ impl Segments {
             tail.is_broken = true;
         } else {
             tail.synced = segment.len;
-            tail.written_synced = written;
+            tail.appended_synced = appended;
+            if let Some(last) = tail.segments.get_mut(&number) {
+                last.reserved = segment.reserved;
+            }
         }
-        marked.map(|()| written)
+        marked.map(|()| appended)
     }
 
     /// The record at `place`, whose payload has `len` bytes.
     pub(super) fn read(&self, place: Place, len: usize) -> Result<Vec<u8>, StorageError> {
         let path = path(&self.dir, place.segment);
         let damaged = || StorageError::DamagedAt { path: path.clone(), offset: place.offset };
+        let is_in_file = {
+            let tail = self.tail();
+            tail.last().is_none_or(|(last, _)| place.segment < last || place.offset < tail.synced)
+        };
+        if !is_in_file {
+            self.sync()?;
+        }
         let segment = self.tail().segments.get(&place.segment).cloned().ok_or_else(damaged)?;
         let mut bytes = vec![0; usize::try_from(frame::size(len)).map_err(|_| damaged())?];
         segment.file.read_at(place.offset, &mut bytes).map_err(failed(&path))?;
@@ -247,6 +274,19 @@ impl Segments {
     }
 }
 
+impl Segment {
+    /// Writes its last bytes, durably.
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let start = self.len - bytes.len() as u64;
+        if self.len > self.reserved {
+            self.reserved = self.len.next_multiple_of(RESERVED_BYTES);
+            self.file.reserve(start, self.reserved);
+        }
+        self.file.write_at(start, bytes)?;
+        self.file.sync()
+    }
+}
+
 impl Tail {
     fn last(&self) -> Option<(u64, &Segment)> {
         self.segments.last_key_value().map(|(number, segment)| (*number, segment))
@@ -270,7 +310,8 @@ fn begin(dir: &Path, number: u64, head: &[u8]) -> io::Result<Segment> {
     file.write_at(0, &bytes)?;
     file.sync()?;
     file::sync_names(dir)?;
-    Ok(Segment { file: Arc::new(file), len: bytes.len() as u64 })
+    let len = bytes.len() as u64;
+    Ok(Segment { file: Arc::new(file), len, reserved: len })
 }
 
 /// Up to where `content` consists of whole frames.

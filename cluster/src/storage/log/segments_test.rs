@@ -30,6 +30,13 @@ fn file(dir: &Path) -> PathBuf {
     path(dir, 1)
 }
 
+/// A segment without the room behind its records.
+fn records(path: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(path).unwrap();
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+    bytes
+}
+
 #[test]
 fn what_was_appended_is_there_again_and_can_be_read_by_place() {
     let (_place, dir) = created();
@@ -48,10 +55,13 @@ fn what_a_crash_tore_is_cut_off_and_never_comes_back() {
     let (segments, _) = opened(&dir).unwrap();
     segments.append(&[b"synced".to_vec()]).unwrap();
     segments.sync().unwrap();
-    // Of two appends that were not synced the crash left the second whole and tore the first.
+    let mark = fs::read(dir.join(SYNCED)).unwrap();
+    // Of two records that were being synced the crash left the second whole and tore the first.
     let torn = segments.append(&[b"torn".to_vec()]).unwrap().places[0];
     segments.append(&[b"whole".to_vec()]).unwrap();
+    segments.sync().unwrap();
     drop(segments);
+    fs::write(dir.join(SYNCED), mark).unwrap();
     let mut bytes = fs::read(file(&dir)).unwrap();
     bytes[torn.offset as usize + 5] ^= 1;
     fs::write(file(&dir), bytes).unwrap();
@@ -74,7 +84,7 @@ fn damage_to_what_was_synced_is_refused_by_name_and_place() {
         segments.sync().unwrap();
     }
     drop(segments);
-    let good = fs::read(file(&dir)).unwrap();
+    let good = records(&file(&dir));
     let mark = dir.join(SYNCED);
     // Even the last bytes, since the mark says that they were on disk.
     for at in 0..good.len() {
@@ -107,12 +117,37 @@ fn damage_to_what_was_synced_is_refused_by_name_and_place() {
 }
 
 #[test]
+fn room_behind_the_records_is_reserved_and_given_back() {
+    let (_place, dir) = created();
+    let (segments, _) = opened(&dir).unwrap();
+    let len = || fs::metadata(file(&dir)).unwrap().len();
+    for payload in [vec![7; 10], vec![7; RESERVED_BYTES as usize]] {
+        segments.append(&[payload]).unwrap();
+        segments.sync().unwrap();
+        assert_eq!(len() % RESERVED_BYTES, 0);
+    }
+    drop(segments);
+    let written = records(&file(&dir)).len() as u64;
+    assert!(written < len());
+    let (segments, payloads) = opened(&dir).unwrap();
+    assert_eq!((payloads.len(), len()), (3, written));
+    segments.append(&[b"next".to_vec()]).unwrap();
+    segments.sync().unwrap();
+    drop(segments);
+    // Not even the room that a crash cut.
+    fs::OpenOptions::new().write(true).open(file(&dir)).unwrap().set_len(written + 200).unwrap();
+    assert_eq!(opened(&dir).unwrap().1.len(), 4);
+}
+
+#[test]
 fn a_full_segment_is_followed_by_another_and_goes_when_nobody_needs_it() {
     let (_place, dir) = created();
     let (segments, _) = opened(&dir).unwrap();
-    segments.append(&[vec![7; SEGMENT_BYTES as usize]]).unwrap();
+    let place = segments.append(&[vec![7; SEGMENT_BYTES as usize]]).unwrap().places[0];
+    assert_eq!(segments.read(place, SEGMENT_BYTES as usize).unwrap(), [7; SEGMENT_BYTES as usize]);
     assert!(segments.is_full());
     segments.rotate(HEAD).unwrap();
+    assert_eq!(fs::metadata(file(&dir)).unwrap().len(), records(&file(&dir)).len() as u64);
     let place = segments.append(&[b"later".to_vec()]).unwrap().places[0];
     assert_eq!(place.segment, 2);
     segments.sync().unwrap();
@@ -130,6 +165,8 @@ fn a_segment_without_a_head_never_held_anything_unless_the_mark_knows_it() {
     segments.append(&[b"one".to_vec()]).unwrap();
     segments.sync().unwrap();
     drop(segments);
+    // The room behind the records goes before the next segment comes.
+    fs::write(file(&dir), records(&file(&dir))).unwrap();
     fs::write(path(&dir, 2), b"sLog").unwrap();
     let (segments, payloads) = opened(&dir).unwrap();
     assert_eq!(payloads, [HEAD, b"one"]);
