@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 pub mod balancer;
+pub mod cgroup;
 pub mod cluster;
 pub mod content;
 pub mod files;

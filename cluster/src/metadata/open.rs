@@ -137,7 +137,8 @@ async fn assemble(config: &MetadataConfig, directory: Directory, link: Link) -> 
     let incoming = Incoming::new(dir.clone());
     let answers = Answers { node: node.get(), state: state.clone(), incoming: incoming.clone(), hand_over };
     let mut beats = JoinSet::new();
-    beats.spawn(Elections { node: node.get(), raft: raft.clone(), link }.run());
+    let elections = Elections { node: node.get(), raft: raft.clone(), link, log: log.clone() };
+    beats.spawn(elections.run());
     let (sender, members) = watch::channel(Members::default());
     beats.spawn(membership::follow(group.clone(), sender));
     let counters = Arc::new(status::Counters::default());

@@ -21,7 +21,7 @@ use super::network::call;
 use super::transport::{Link, Member};
 use super::{BEAT, LEASE, Raft};
 use crate::environment;
-use crate::storage::StateSnapshot;
+use crate::storage::{LogStore, StateSnapshot};
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(25);
@@ -31,6 +31,8 @@ const SPREAD: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(150);
 /// How long the others may take to say whether they would vote.
 const ASKING: Duration = Duration::from_millis(300);
+/// A leader whose disk takes longer to write the log gets nothing committed: writes time out before that.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a handed-over election may take.
 const HANDED_OVER: Duration = Duration::from_secs(1);
 
@@ -101,6 +103,7 @@ pub(crate) struct Elections {
     pub(crate) node: u64,
     pub(crate) raft: Raft,
     pub(crate) link: Link,
+    pub(crate) log: LogStore,
 }
 
 impl Elections {
@@ -148,18 +151,18 @@ impl Elections {
         }
     }
 
-    /// A leader that hears no quorum makes room for another one; see [`super::hearing`].
+    /// A leader that hears no quorum makes room for another one, and so does one whose disk does not answer; see
+    /// [`super::hearing`].
     fn mind_silence(&self, seen: &Seen) {
         let (hearing, now) = (&self.link.hearing, Instant::now());
         let heard =
             seen.membership.voter_ids().filter(|voter| *voter == self.node || hearing.hears(*voter, now));
-        let is_deaf = seen.is_leader(self.node) && !seen.is_quorum(&heard.collect());
-        if hearing.set_silent(is_deaf, now) && seen.is_leader(self.node) {
-            tracing::info!(
-                term = seen.vote.leader_id.term,
-                is_deaf,
-                "whether this leader hears a quorum changed"
-            );
+        let is_deaf = !seen.is_quorum(&heard.collect());
+        let is_stuck = self.log.disk_is_silent_for() >= DISK_PATIENCE;
+        let is_leader = seen.is_leader(self.node);
+        if hearing.set_silent(is_leader && (is_deaf || is_stuck), now) && is_leader {
+            let term = seen.vote.leader_id.term;
+            tracing::info!(term, is_deaf, is_stuck, "this leader goes silent, or ends its silence");
         }
     }
 

@@ -13,6 +13,7 @@ mod leader;
 mod memory;
 mod power;
 mod rig;
+mod slow_disk;
 mod soak;
 mod wiped;
 

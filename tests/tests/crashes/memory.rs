@@ -1,23 +1,19 @@
 //! E35: the kernel kills a node for want of memory, at whatever it is doing then; it is started again at once.
 
-use std::fs;
-use std::path::PathBuf;
-
+use tests::cgroup::{Controller, Group};
 use tests::cluster::PATIENCE;
-use tests::content::serial;
 use tests::wait::{wait_for, wait_until};
 
 use crate::rig::{Rig, any_node};
 use crate::{alone, report, size};
 
-const GROUPS: &str = "/sys/fs/cgroup/memory";
 /// How much less memory the node may use than it does.
 const LESS: u64 = 256 << 10;
 
 #[test]
 fn nothing_acknowledged_is_lost_when_nodes_run_out_of_memory() {
     let _alone = alone();
-    if !PathBuf::from(GROUPS).join("memory.limit_in_bytes").exists() {
+    if !Controller::Memory.is_there() {
         return report("E35", "left out: no cgroup v1 memory controller here");
     }
     let kills = size(3, 50);
@@ -27,7 +23,7 @@ fn nothing_acknowledged_is_lost_when_nodes_run_out_of_memory() {
         let before = rig.journal.len();
         wait_until("something to be acknowledged", PATIENCE, || rig.journal.len() > before + 8);
         let node = &mut rig.cluster.nodes[any_node()];
-        let group = Group::of(node.pid());
+        let group = Memory::of(node.pid());
         wait_for("the node to be killed for want of memory", PATIENCE, || {
             if !node.is_running() {
                 return Ok(());
@@ -50,18 +46,16 @@ fn nothing_acknowledged_is_lost_when_nodes_run_out_of_memory() {
     );
 }
 
-/// A memory group with one process. Dropping it removes it, once the process is gone.
-struct Group(PathBuf);
+/// A memory group with one process.
+struct Memory(Group);
 
-impl Group {
+impl Memory {
     fn of(pid: u32) -> Self {
-        let path = PathBuf::from(GROUPS).join(format!("shoal-test-{}-{}", std::process::id(), serial()));
-        fs::create_dir(&path).expect("root may make groups");
-        let group = Self(path);
+        let group = Group::new(Controller::Memory);
         // What the process had before is counted here too.
-        let _ = fs::write(group.0.join("memory.move_charge_at_immigrate"), "3");
-        fs::write(group.0.join("cgroup.procs"), pid.to_string()).expect("root may move processes");
-        group
+        let _ = group.set("memory.move_charge_at_immigrate", "3");
+        group.take(pid);
+        Self(group)
     }
 
     fn used(&self) -> u64 {
@@ -73,26 +67,15 @@ impl Group {
     }
 
     fn number(&self, name: &str) -> u64 {
-        let text = fs::read_to_string(self.0.join(name)).unwrap_or_default();
-        text.trim().parse().unwrap_or_default()
+        self.0.get(name).trim().parse().unwrap_or_default()
     }
 
     /// Sets the limit below what is used; the kernel frees what it can, and refuses where it cannot: then to
     /// exactly what is used, so that the next page is one too many.
     fn shrink(&self) {
-        let limit = |bytes: u64| fs::write(self.0.join("memory.limit_in_bytes"), bytes.to_string());
+        let limit = |bytes: u64| self.0.set("memory.limit_in_bytes", &bytes.to_string());
         if limit(self.used().saturating_sub(LESS)).is_err() {
             let _ = limit(self.used());
         }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // A process that is left goes back to the others, or the group could not be removed.
-        for pid in fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default().lines() {
-            let _ = fs::write(PathBuf::from(GROUPS).join("cgroup.procs"), pid);
-        }
-        let _ = fs::remove_dir(&self.0);
     }
 }
