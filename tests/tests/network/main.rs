@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod chaos;
+mod churn;
 mod clocks;
 mod dice;
 mod far_behind;

@@ -60,11 +60,21 @@ impl Rig {
 
     /// Lets an edge join: it follows, caches, and neither votes nor is a home.
     pub(crate) fn join_edge(&mut self) {
-        let token = self.cluster.token(&["--edge"]);
+        self.join_with(&["--edge"]);
+    }
+
+    /// Lets a full node join; its place.
+    pub(crate) fn join(&mut self) -> usize {
+        self.join_with(&[])
+    }
+
+    fn join_with(&mut self, arguments: &[&str]) -> usize {
+        let token = self.cluster.token(arguments);
         self.cluster.join_apart(&token);
-        let edge = self.cluster.nodes.len() - 1;
-        let status = status(&self.client(edge)).expect("a status of a node that is well");
+        let place = self.cluster.nodes.len() - 1;
+        let status = status(&self.client(place)).expect("a status of a node that is well");
         self.ids.push(status["node"].as_str().expect("its name").to_owned());
+        place
     }
 
     /// Every node but this one.
