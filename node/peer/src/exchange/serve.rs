@@ -81,6 +81,10 @@ pub const RATE_MIN: u64 = 64 * 1024;
 /// Bytes that one answer sends at once over a link with a rate.
 const SHARE: usize = PROGRESS as usize;
 
+/// Requests that wait for each answer that runs. Few: what all of many fetchers wait for would else count as given
+/// before it is, and be given twice while there are leaves that nobody has.
+pub(super) const PLACES: usize = 2;
+
 /// Pause that a busy node asks for.
 const BUSY: Duration = Duration::from_millis(200);
 
@@ -89,6 +93,8 @@ pub struct Server<S> {
     source: S,
     limits: Limits,
     turns: [Semaphore; 3],
+    /// Places of those who wait for a turn.
+    places: [Semaphore; 3],
     rates: [Bucket; 3],
     sent: [Counter; 3],
     given: Given,
@@ -97,10 +103,16 @@ pub struct Server<S> {
 impl<S: Source> Server<S> {
     /// Serves what `source` has.
     pub fn new(source: S, limits: Limits) -> Arc<Self> {
-        let turns =
-            [0, 1, 2].map(|class| Semaphore::new(answers(limits.answers[class], limits.rates[class])));
-        let rates = limits.rates.map(Bucket::new);
-        Arc::new(Self { source, limits, turns, rates, sent: Default::default(), given: Given::default() })
+        let answers = [0, 1, 2].map(|class| answers(limits.answers[class], limits.rates[class]));
+        Arc::new(Self {
+            source,
+            limits,
+            turns: answers.map(Semaphore::new),
+            places: answers.map(|answers| Semaphore::new(PLACES * answers)),
+            rates: limits.rates.map(Bucket::new),
+            sent: Default::default(),
+            given: Given::default(),
+        })
     }
 
     #[cfg(test)]
@@ -205,6 +217,9 @@ impl<S: Source> Server<S> {
                 return Ok(self.write_answer(stream, &Answer::Elsewhere(holding)).await?);
             }
             Err(_) => {
+                let Ok(_place) = self.places[class.index()].try_acquire() else {
+                    return Ok(self.write_answer(stream, &Answer::Busy(BUSY)).await?);
+                };
                 // Before the wait, so that nobody else asks for the same.
                 self.given.give(blob, leaves.clone());
                 timeout(self.limits.turn, turns.acquire()).await.ok().and_then(Result::ok)

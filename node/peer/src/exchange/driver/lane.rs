@@ -170,14 +170,20 @@ impl<C: Connect, S: Sink> Lane<C, S> {
 
     async fn read(&self, stream: &mut C::Stream, length: u64) -> Result<Bytes, Stopped> {
         let whole = usize::try_from(length).unwrap_or(usize::MAX);
-        let mut bytes = BytesMut::with_capacity(whole.min(FIRST));
+        // Zeroed once: one that is not initialised would be zeroed to its end at every read of the stream below.
+        let mut bytes = BytesMut::zeroed(whole.min(FIRST));
         let (mut told, mut untold) = (Instant::now(), 0);
-        while bytes.len() < whole {
-            if bytes.len() == bytes.capacity() {
-                bytes.reserve((whole - bytes.len()).min(bytes.len()));
+        let mut filled = 0;
+        while filled < whole {
+            if filled == bytes.len() {
+                bytes.resize(whole.min(filled * 2), 0);
             }
-            let rest = (whole - bytes.len()) as u64;
-            let read = read_some(stream, rest, &mut bytes).await?;
+            let count = stream.read(&mut bytes[filled..]).await?;
+            if count == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            filled += count;
+            let read = count as u64;
             untold += read;
             self.shelf.received[self.class.index()].add(read);
             if told.elapsed() >= PROGRESS_EVERY {
@@ -201,12 +207,4 @@ where
     codec::write_request(stream, request).await?;
     stream.flush().await?;
     codec::read_answer(stream, cut).await
-}
-
-/// Some bytes, at most `rest`; an error at the end of the stream.
-async fn read_some<T: AsyncRead + Unpin>(stream: &mut T, rest: u64, into: &mut BytesMut) -> io::Result<u64> {
-    match stream.take(rest).read_buf(into).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        read => Ok(read as u64),
-    }
 }

@@ -13,8 +13,8 @@ use crate::exchange::codec::{Holding, What};
 /// Pause before a holder that has no list or no whole blob yet is asked for it again.
 const LACKS: Duration = Duration::from_millis(250);
 
-/// Pause before a holder that gives other leaves is asked for them.
-const ELSEWHERE: Duration = Duration::from_millis(5);
+/// Pause before a holder that gives other leaves is asked for one of those.
+const ELSEWHERE: Duration = Duration::from_millis(10);
 
 /// One question to one holder.
 pub(super) struct Ask {
@@ -162,8 +162,11 @@ impl Session {
                     }
                 }
             }
-            End::Elsewhere => holder.away_until = now + ELSEWHERE,
-            End::Busy(after) => holder.away_until = now + after.clamp(LACKS / 5, SILENCE),
+            End::Elsewhere => {
+                holder.away_until = now + ELSEWHERE;
+                holder.turned_away(now);
+            }
+            End::Busy(after) => holder.busy(after, now),
             End::Missing => match ask.what {
                 // It said that it has these leaves.
                 What::Leaves(leaves) if leaves.clone().any(|leaf| holder.has(leaf)) => {

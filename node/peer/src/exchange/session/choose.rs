@@ -8,7 +8,7 @@ use proto::identity::NodeId;
 
 use super::ask::Ask;
 use super::holder::{Class, Holder, Knows, PIPELINE_MAX};
-use super::{ASKS_MAX, Decision, HEDGE, Session};
+use super::{ASKS_MAX, Decision, ENOUGH, HEDGE, POLL_FIRST, Session};
 use crate::exchange::codec::What;
 use crate::exchange::random::mix;
 
@@ -18,6 +18,11 @@ const WINDOW: u64 = 8;
 /// Of the asks that fly, one in so many may be for readers that wait: what all nodes read first would otherwise leave
 /// the first holder many times over.
 const WINDOW_SHARE: usize = 4;
+
+/// Between two questions who has what, whomever they go to: while few asks fly, and while enough do. Answers to asks
+/// say the same, so what a busy fetch asks besides would only cost the others' time.
+const POLL_PAUSE: Duration = Duration::from_millis(5);
+const POLL_PAUSE_FED: Duration = Duration::from_millis(50);
 
 /// In the endgame, how long an ask may stand still before its leaves are asked for twice.
 const STANDS: Duration = Duration::from_millis(250);
@@ -47,7 +52,7 @@ impl Session {
         }
     }
 
-    /// Asks holders that have something to come which leaves they have now.
+    /// Asks holders that have something to come which leaves they have now: new ones at once, the others in turn.
     pub(super) fn poll(&mut self, now: Duration, out: &mut Vec<Decision>) {
         let due = self.holders.iter().filter(|(_, holder)| {
             holder.is_ready(now)
@@ -55,8 +60,18 @@ impl Session {
                 && holder.poll_due <= now
                 && holder.asks + holder.others == 0
         });
-        let due: Vec<NodeId> = due.map(|(node, _)| *node).collect();
-        for node in due {
+        let mut due: Vec<_> =
+            due.map(|(node, holder)| (holder.knows != Knows::Nothing, holder.poll_due, *node)).collect();
+        due.sort_unstable();
+        let flying = self.asks.values().filter(|ask| matches!(ask.what, What::Leaves(_))).count();
+        let pause = if flying >= ENOUGH { POLL_PAUSE_FED } else { POLL_PAUSE };
+        for (is_known, _, node) in due {
+            if is_known {
+                if self.poll_at > now {
+                    break;
+                }
+                self.poll_at = self.poll_at.max(now.saturating_sub(POLL_FIRST)) + pause;
+            }
             self.ask(node, What::Have, now, out);
         }
     }
@@ -118,7 +133,8 @@ impl Session {
         if self.map.is_endgame() {
             return self.pick_again(node, holder, now);
         }
-        let fits = |leaf| self.map.is_open(leaf) && holder.has(leaf) && self.may_come_from(holder, leaf);
+        let fits =
+            |leaf| self.map.is_open(leaf) && holder.gives(leaf, now) && self.may_come_from(holder, leaf);
         let first = self.pick_for_reader(&fits).or_else(|| self.pick_rarest(holder, &fits))?;
         // What it gave away is asked for alone, not behind what it did not.
         let given = holder.given.has(first);

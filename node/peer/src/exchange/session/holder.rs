@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::identity::NodeId;
 
-use super::{AWAY_FIRST, COOL_OFF, POLL_FIRST, POLL_MAX};
+use super::{AWAY_FIRST, COOL_OFF, POLL_FIRST, POLL_MAX, SILENCE};
 use crate::exchange::codec::Holding;
 use crate::exchange::leaves::{Cut, LEAF, Leaves};
 
@@ -106,6 +106,8 @@ pub(super) struct Holder {
     pub(super) others: usize,
     /// Not asked for anything before this time.
     pub(super) away_until: Duration,
+    /// Until when it is not asked for what it gave to others, being busy with what nobody has; and the next such pause.
+    fresh_only: (Duration, Duration),
     /// Not asked for a list or a whole blob before this time.
     pub(super) lacks_until: Duration,
     pub(super) poll_due: Duration,
@@ -118,6 +120,7 @@ pub(super) struct Holder {
     pub(super) rate: Option<u64>,
     epoch: (Duration, u64),
     strikes: u32,
+    refusals: u32,
     leaves_in_all: u32,
 }
 
@@ -134,6 +137,12 @@ pub(super) const ASK_AIM: Duration = Duration::from_millis(150);
 pub(super) const PIPELINE_MAX: usize = 8;
 const LONG_WAY: Duration = Duration::from_millis(20);
 
+/// Bounds of the time in which a busy holder is asked only for leaves that it gave to nobody.
+const ELSEWHERE_FIRST: Duration = Duration::from_millis(40);
+const ELSEWHERE_MAX: Duration = Duration::from_millis(320);
+/// Shortest time to stay away from a busy holder, and how often it doubles.
+const BUSY_MIN: Duration = Duration::from_millis(50);
+const REFUSALS: u32 = 3;
 /// Failures in a row that a holder may have.
 const STRIKES: u32 = 3;
 
@@ -150,6 +159,7 @@ impl Holder {
             asks: 0,
             others: 0,
             away_until: Duration::ZERO,
+            fresh_only: (Duration::ZERO, ELSEWHERE_FIRST),
             lacks_until: Duration::ZERO,
             poll_due: Duration::ZERO,
             poll_every: POLL_FIRST,
@@ -158,6 +168,7 @@ impl Holder {
             rate: None,
             epoch: (Duration::ZERO, 0),
             strikes: 0,
+            refusals: 0,
             leaves_in_all: 0,
         }
     }
@@ -174,6 +185,22 @@ impl Holder {
     /// Whether it can be asked for something now.
     pub(super) fn is_ready(&self, now: Duration) -> bool {
         self.is_active() && self.away_until <= now
+    }
+
+    /// Whether it would give `leaf` now, as far as is known.
+    pub(super) fn gives(&self, leaf: u64, now: Duration) -> bool {
+        self.has(leaf) && (self.fresh_only.0 <= now || self.fresh.has(leaf))
+    }
+
+    /// It is busy and gives other leaves: what it gave already is asked for later, and later each time.
+    pub(super) fn turned_away(&mut self, now: Duration) {
+        self.fresh_only = (now + self.fresh_only.1, (self.fresh_only.1 * 2).min(ELSEWHERE_MAX));
+    }
+
+    /// It asks to stay away for so long; again and again means longer.
+    pub(super) fn busy(&mut self, after: Duration, now: Duration) {
+        self.away_until = now + (after.clamp(BUSY_MIN, SILENCE) * (1 << self.refusals)).min(SILENCE);
+        self.refusals = (self.refusals + 1).min(REFUSALS);
     }
 
     pub(super) fn has(&self, leaf: u64) -> bool {
@@ -217,6 +244,7 @@ impl Holder {
     /// A leaf of `bytes` came from it.
     pub(super) fn delivered(&mut self, bytes: u64, now: Duration) {
         self.strikes = 0;
+        self.refusals = 0;
         self.epoch.1 += bytes;
         let age = now.saturating_sub(self.epoch.0);
         if age >= EPOCH {
@@ -235,6 +263,7 @@ impl Holder {
 
     /// The leaves of an ask came within `took`: the next one is sized by that.
     pub(super) fn completed(&mut self, leaves: u64, took: Duration, cut: &Cut) {
+        self.fresh_only = (Duration::ZERO, ELSEWHERE_FIRST);
         if took < ASK_AIM && leaves >= self.run(cut) {
             self.run = (self.run * 2).min(cut.piece_leaves() * PIPELINE_MAX as u64);
         } else if took > 4 * ASK_AIM {

@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Bounds of the time between two questions to a holder that has nothing for us yet.
 const POLL_FIRST: Duration = Duration::from_millis(50);
-const POLL_MAX: Duration = Duration::from_secs(1);
+const POLL_MAX: Duration = Duration::from_millis(500);
 
 /// First pause after a failure of a holder; it doubles.
 const AWAY_FIRST: Duration = Duration::from_millis(100);
@@ -96,6 +96,8 @@ pub(super) struct Session {
     /// A search was begun when nobody was left.
     last_hope: bool,
     found_at: Option<Duration>,
+    /// When the next question who has what may go out.
+    poll_at: Duration,
     /// Names that no search was told yet, and those that one was.
     hints: BTreeSet<NodeId>,
     told: BTreeSet<NodeId>,
@@ -122,6 +124,7 @@ impl Session {
             finding: false,
             last_hope: false,
             found_at: None,
+            poll_at: Duration::ZERO,
             hints: BTreeSet::new(),
             told: BTreeSet::new(),
             last_left: None,

@@ -157,6 +157,13 @@ fn swarm(nodes: u64, size: u64, rate: u64, readers: bool, seed: u64) -> (f64, f6
         })
         .collect();
     times.sort_by(f64::total_cmp);
+    let per_leaf = |count: u64| count as f64 / (nodes * sim.cut.leaves()) as f64;
+    println!(
+        "a leaf took {:.2} questions and {:.2} asks, of which {:.2} were turned away",
+        per_leaf(sim.polls),
+        per_leaf(sim.asked),
+        per_leaf(sim.turned_away)
+    );
     (times[times.len() - 1], times[times.len() / 2], sim.sent_bytes(first) as f64 / size as f64)
 }
 

@@ -13,7 +13,7 @@ use proto::identity::NodeId;
 use super::*;
 use crate::exchange::codec::Holding;
 use crate::exchange::leaves::LEAF;
-use crate::exchange::serve::is_elsewhere;
+use crate::exchange::serve::{PLACES, is_elsewhere};
 
 /// Microseconds.
 pub(super) type Micros = u64;
@@ -27,6 +27,7 @@ const WIDE_QUEUE: Micros = 50_000;
 const MEETING: usize = 4;
 const TICK: Micros = 50_000;
 const ANSWERS: usize = 8;
+
 const TURN: Micros = 500_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,10 @@ pub(super) struct Sim {
     pub(super) tracked: Vec<usize>,
     /// Links into each region: bytes a second, when free again, and bytes so far.
     pub(super) wide: Vec<(u64, Micros, u64)>,
+    /// Questions who has what, asks for leaves, and those of them that a busy holder turned away.
+    pub(super) polls: u64,
+    pub(super) asked: u64,
+    pub(super) turned_away: u64,
     queue: BinaryHeap<Reverse<(Micros, u64)>>,
     events: BTreeMap<u64, Event>,
     next_event: u64,
@@ -114,6 +119,9 @@ impl Sim {
             nodes: Vec::new(),
             tracked: Vec::new(),
             wide: Vec::new(),
+            polls: 0,
+            asked: 0,
+            turned_away: 0,
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             next_event: 0,
@@ -220,6 +228,7 @@ impl Sim {
     }
 
     fn end(&mut self, to: usize, ask: AskId, end: End) {
+        self.turned_away += u64::from(matches!(end, End::Busy(_) | End::Elsewhere));
         self.plan(LATENCY, Event::Tell { to, fact: Fact::Ended(ask, end) });
     }
 
@@ -233,6 +242,10 @@ impl Sim {
     }
 
     fn requested(&mut self, from: usize, to: usize, ask: AskId, what: What) {
+        match what {
+            What::Have => self.polls += 1,
+            _ => self.asked += 1,
+        }
         match self.nodes[to].behaviour {
             Behaviour::Silent => return,
             Behaviour::Vanishing(at) if at <= self.now => return self.end(from, ask, End::Broken),
@@ -280,6 +293,9 @@ impl Sim {
         if contended && is_elsewhere(&holding, &What::Leaves(leaves.clone())) {
             self.plan(LATENCY, Event::Tell { to: from, fact: Fact::Header(ask, holding) });
             return self.end(from, ask, End::Elsewhere);
+        }
+        if self.nodes[to].answering.len() >= ANSWERS && self.nodes[to].waiting.len() >= PLACES * ANSWERS {
+            return self.end(from, ask, End::Busy(Duration::from_millis(200)));
         }
         let given = &mut self.nodes[to].given;
         leaves.clone().for_each(|leaf| _ = given.insert(leaf));
