@@ -3,15 +3,15 @@
 //! both as the dialler. This one dials from the listening address and a free port, and has the kernel notice
 //! a peer that is gone.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::{BoxFuture, Ready, ready};
 use futures::io::BufReader;
+use futures::{AsyncRead, AsyncWrite, FutureExt};
 use libp2p::Multiaddr;
 use libp2p::core::transport::{DialOpts, ListenerId, Transport, TransportError, TransportEvent};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -138,10 +138,42 @@ impl Transport for Tcp {
 }
 
 /// A connection whose bytes are read in large pieces: TLS asks for 4 KiB at a time.
-pub(super) type Buffered = BufReader<Compat<TcpStream>>;
+pub(super) type Buffered = BufReader<Gathering>;
 
 fn buffered(stream: TcpStream) -> Buffered {
-    BufReader::with_capacity(READ_BUFFER, stream.compat())
+    BufReader::with_capacity(READ_BUFFER, Gathering(stream.compat()))
+}
+
+/// A connection that writes several buffers in one system call, which the adapter alone does not: each TLS record
+/// would be one of its own.
+pub(super) struct Gathering(Compat<TcpStream>);
+
+impl AsyncRead for Gathering {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Gathering {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        tokio::io::AsyncWrite::poll_write_vectored(Pin::new(self.0.get_mut()), cx, buffers)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
 }
 
 /// From our address if it is one that can reach there, any port.
