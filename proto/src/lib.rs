@@ -12,5 +12,6 @@ pub mod manifest;
 pub mod name;
 pub mod range;
 pub mod referrer;
+mod strict_json;
 pub mod upload;
 pub mod wire;

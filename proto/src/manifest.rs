@@ -5,14 +5,13 @@
 //! re-encodes. Longer than 300 lines, since kinds, shape and rules of a document are only understood together.
 //! Bounds: [`MAX_MANIFEST_BYTES`] per document, nesting by serde_json (128 levels).
 
-mod strict;
-
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 
 use crate::digest::{Digest, DigestError};
+use crate::strict_json;
 
 /// Largest manifest in bytes (OCI distribution-spec: registries should accept at least 4 MiB).
 pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
@@ -182,7 +181,7 @@ impl Manifest {
         if bytes.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLarge);
         }
-        strict::check(bytes)?;
+        strict_json::check(bytes, usize::MAX)?;
         let document: Document = serde_json::from_slice(bytes)?;
         if document.schema_version != Some(2) {
             return Err(ManifestError::SchemaVersion);

@@ -1,25 +1,36 @@
 //! Strict JSON: what other parsers might read differently is refused before anything is believed.
 //!
 //! Refused beyond serde_json's own grammar: keys that appear twice at any depth (after unescaping;
-//! CVE-2017-12635), NUL in strings, lone surrogates, and anything that is not one UTF-8 object.
+//! CVE-2017-12635), NUL in strings, lone surrogates, and anything that is not one UTF-8 object. Nesting is bounded
+//! by the caller, and by serde_json (128 levels).
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Walks the whole document once; keeps nothing but the keys of the objects it is inside of.
-pub(super) fn check(bytes: &[u8]) -> Result<(), serde_json::Error> {
+/// Walks the whole document once; keeps nothing but the keys of the objects it is inside of. Objects and lists may
+/// be nested `depth` levels, the document itself being the first.
+pub(crate) fn check(bytes: &[u8], depth: usize) -> Result<(), serde_json::Error> {
     let text = std::str::from_utf8(bytes).map_err(|_| serde_json::Error::custom("not UTF-8"))?;
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         return Err(serde_json::Error::custom("not a JSON object"));
     }
     let mut parser = serde_json::Deserializer::from_str(text);
-    Strict.deserialize(&mut parser)?;
+    Strict { depth }.deserialize(&mut parser)?;
     parser.end()
 }
 
-struct Strict;
+struct Strict {
+    /// Levels of objects and lists that may still follow.
+    depth: usize,
+}
+
+impl Strict {
+    fn inner<E: Error>(&self) -> Result<usize, E> {
+        self.depth.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Strict {
     type Value = ();
@@ -61,11 +72,13 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Strict)?.is_some() {}
+        let depth = self.inner()?;
+        while seq.next_element_seed(Strict { depth })?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let depth = self.inner()?;
         let mut seen: HashSet<String> = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if key.contains('\0') {
@@ -74,7 +87,7 @@ impl<'de> Visitor<'de> for Strict {
             if !seen.insert(key) {
                 return Err(A::Error::custom("a key appears twice"));
             }
-            map.next_value_seed(Strict)?;
+            map.next_value_seed(Strict { depth })?;
         }
         Ok(())
     }
