@@ -4,6 +4,7 @@
 //! IO, never knows HTTP and never depends on an async runtime.
 
 pub mod admin;
+pub mod arn;
 pub mod backup;
 pub mod digest;
 pub mod identity;
