@@ -11,6 +11,7 @@ pub mod identity;
 pub mod join;
 pub mod manifest;
 pub mod name;
+pub mod policy;
 pub mod range;
 pub mod referrer;
 mod strict_json;
