@@ -1,6 +1,9 @@
 //! Who may do what: one decision for all requests of all dialects.
 //!
-//! Owns principal, action, resource to decision. Policies will enter here; a handler never decides.
+//! Owns principal, action, resource to decision; a handler never decides. [`policy`] decides by IAM's rules; until the
+//! node asks it, [`decide`] knows roots and anonymous readers only.
+
+pub mod policy;
 
 use proto::identity::{NodeId, Principal, RegistryId};
 

@@ -1,0 +1,199 @@
+//! The decision by IAM's rules: caller, action, resource, context and policies to allow or deny, with the reason.
+//!
+//! Owns how the policies of both sides combine (ECR specification §9.2, rules 1 to 4 and cases A1–A12; IAM user guide,
+//! "Policy evaluation logic"). Pure and total: every request gets a decision, whatever the policies are.
+//!
+//! Bounds: one pass over each policy. A pattern costs at worst the product of its length and the text's (an ARN, an
+//! action, a value of the request), so a decision is bounded by the policies' sizes; only variables allocate.
+
+mod caller;
+mod condition;
+mod context;
+mod decision;
+mod statement;
+
+pub use caller::Caller;
+pub use context::Context;
+pub use decision::{AllowReason, Decision, DenyReason, Origin, Ruling};
+
+use proto::arn::Arn;
+use proto::identity::{AccountId, RegistryId};
+use proto::name::RepositoryName;
+use proto::policy::Policy;
+use proto::policy::action::ActionName;
+
+use statement::{Found, Grant, Side};
+
+/// What is asked of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// The account that owns it.
+    owner: AccountId,
+    /// Its name; `None` if the action knows no resource but `*` (§9.1).
+    arn: Option<Arn>,
+}
+
+impl Resource {
+    /// A repository, existing or not, as that action's service names it.
+    pub fn repository(action: &ActionName, registry: &RegistryId, name: &RepositoryName) -> Self {
+        let arn = Arn::repository(action.service(), registry, name);
+        Self { owner: registry.account.clone(), arn: Some(arn) }
+    }
+
+    /// A whole registry or account, for actions whose resource is `*`.
+    pub fn account(owner: AccountId) -> Self {
+        Self { owner, arn: None }
+    }
+
+    /// Anything else that has an ARN: a user, a role.
+    pub fn named(owner: AccountId, arn: Arn) -> Self {
+        Self { owner, arn: Some(arn) }
+    }
+
+    /// The account that owns it.
+    pub fn owner(&self) -> &AccountId {
+        &self.owner
+    }
+
+    /// The ARN, or `*`.
+    pub fn as_str(&self) -> &str {
+        self.arn.as_ref().map_or("*", Arn::as_str)
+    }
+}
+
+/// Somebody wants something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    caller: Caller,
+    action: ActionName,
+    resource: Resource,
+    context: Context,
+}
+
+impl Request {
+    /// What follows from the caller (`aws:PrincipalArn` and its like) replaces what `context` says of it.
+    pub fn new(caller: Caller, action: ActionName, resource: Resource, mut context: Context) -> Self {
+        caller.describe(&mut context);
+        Self { caller, action, resource, context }
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// For what.
+    pub fn action(&self) -> &ActionName {
+        &self.action
+    }
+
+    /// Of what.
+    pub fn resource(&self) -> &Resource {
+        &self.resource
+    }
+}
+
+/// A policy of the caller: of the user, of one of the groups, of the role.
+#[derive(Clone, Copy, Debug)]
+pub struct Attached<'p> {
+    /// What a decision calls it.
+    pub name: &'p str,
+    /// What it says.
+    pub policy: &'p Policy,
+}
+
+/// All policies that bear on a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policies<'p> {
+    /// The caller's own; a root has none.
+    pub identity: &'p [Attached<'p>],
+    /// Given with the session or token; it only narrows (XP1).
+    pub session: Option<&'p Policy>,
+    /// Of the repository.
+    pub repository: Option<&'p Policy>,
+    /// Of the registry that the resource is or lies in.
+    pub registry: Option<&'p Policy>,
+}
+
+/// Actions without a resource side: only the caller's own policies count (§9.2, case A12).
+const WITHOUT_RESOURCE_SIDE: [&str; 2] = ["ecr:GetAuthorizationToken", "ecr-public:GetAuthorizationToken"];
+
+/// Decides.
+pub fn evaluate<'p>(request: &Request, policies: &Policies<'p>) -> Decision<'p> {
+    let policies = applicable(request, policies);
+    let identity = statement::identity_side(request, policies.identity);
+    let session = policies.session.map(|policy| Side::of(request, policy, Origin::Session));
+    let repository = policies.repository.map(|policy| Side::of(request, policy, Origin::Repository));
+    let registry = policies.registry.map(|policy| Side::of(request, policy, Origin::Registry));
+
+    // Rule 1: any matching Deny, anywhere.
+    let sides = [Some(identity), session, repository, registry];
+    if let Some(deny) = sides.into_iter().flatten().find_map(|side| side.deny) {
+        return Decision::Deny(DenyReason::Explicit(deny));
+    }
+    if session.is_some_and(|session| session.allow.is_none()) {
+        return Decision::Deny(DenyReason::NoSessionAllow);
+    }
+    let own = if request.caller.is_root() { Some(AllowReason::Root) } else { identity.allow.map(allowed) };
+    let resource = strongest(repository, registry);
+    combine(request, own, resource)
+}
+
+/// The policies without those that cannot bear on the request, whoever passes them.
+fn applicable<'p>(request: &Request, policies: &Policies<'p>) -> Policies<'p> {
+    let mut policies = *policies;
+    // Who has no account has no policies, and the root is above its own.
+    if request.caller.account().is_none() || request.caller.is_root() {
+        policies.identity = &[];
+    }
+    if request.resource.arn.is_none() {
+        policies.repository = None;
+    }
+    if WITHOUT_RESOURCE_SIDE.contains(&request.action.as_str()) {
+        (policies.repository, policies.registry) = (None, None);
+    }
+    policies
+}
+
+fn allowed(found: Found<'_>) -> AllowReason<'_> {
+    AllowReason::Statement(found.ruling)
+}
+
+/// What the resource side allows: repository's policy ∪ registry's. A grant to the caller itself goes before one to its
+/// account.
+fn strongest<'p>(repository: Option<Side<'p>>, registry: Option<Side<'p>>) -> Option<Found<'p>> {
+    let allows = [repository, registry].map(|side| side.and_then(|side| side.allow));
+    let direct = allows.into_iter().flatten().find(|found| found.grant == Grant::Direct);
+    direct.or_else(|| allows.into_iter().flatten().next())
+}
+
+/// Rules 2 to 4.
+fn combine<'p>(request: &Request, own: Option<AllowReason<'p>>, resource: Option<Found<'p>>) -> Decision<'p> {
+    let Some(account) = request.caller.account() else {
+        // Nobody's account could allow it: what the resource says is all there is.
+        let missing = match request.caller {
+            Caller::Anonymous => DenyReason::NotAuthenticated,
+            _ => DenyReason::NoResourceAllow,
+        };
+        return resource.map(allowed).map_or(Decision::Deny(missing), Decision::Allow);
+    };
+    if *account == request.resource.owner {
+        // Trusting the own account grants nothing to its users (case A3).
+        let direct = resource.filter(|found| found.grant == Grant::Direct).map(allowed);
+        return own.or(direct).map_or(Decision::Deny(DenyReason::NoAllow), Decision::Allow);
+    }
+    match (own, resource) {
+        (Some(own), Some(resource)) => match own {
+            AllowReason::Statement(identity) => {
+                Decision::Allow(AllowReason::BothSides { identity, resource: resource.ruling })
+            }
+            _ => Decision::Allow(allowed(resource)),
+        },
+        (None, _) => Decision::Deny(DenyReason::NoIdentityAllow),
+        (_, None) => Decision::Deny(DenyReason::NoResourceAllow),
+    }
+}
+
+#[cfg(test)]
+#[path = "policy_test.rs"]
+mod tests;
