@@ -451,3 +451,51 @@ fn a_value_without_an_equal_is_met_by_negations_only() {
     assert!(!met("NumericEquals", "aws:RequestTag/k", "1", &["one"]));
     assert!(met("NumericNotEquals", "aws:RequestTag/k", "1", &["one"]));
 }
+
+/// XP2: stored by a release that knows more.
+#[test]
+fn what_a_stored_policy_may_mean_denies_and_does_not_allow() {
+    let stored = |statements: &str| {
+        let text = format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#);
+        let mut case = case(user(OWNER)).identity(ALL);
+        case.repository = Some(Policy::stored(text.as_bytes(), Kind::Repository));
+        case
+    };
+    let moon =
+        |effect, principal: &str| to(effect, principal, r#","Condition":{"Moon":{"aws:phase":"full"}}"#);
+    stored(&moon("Deny", "\"*\"")).denied("explicit deny in statement 0 of the repository policy");
+    stored(&moon("Deny", &alice(OTHER))).allowed();
+    let mut allow = stored(&moon("Allow", "\"*\""));
+    allow.identity.clear();
+    allow.denied(NO_ALLOW);
+}
+
+/// XP4, in the largest policies there are. That it ends is the test; the benchmark tells when.
+#[test]
+fn wildcard_bombs_of_full_size_are_decided() {
+    let bombs = [
+        format!(r#""Action":"ecr:{}""#, "*a".repeat(120) + "*"),
+        format!(r#""Action":"*","Resource":"arn:*:*:*:*:{}""#, "*a".repeat(4_000)),
+        format!(r#""Action":"*","Resource":"arn:*:*:*:*:{}""#, "*?".repeat(4_000)),
+        format!(r#""Action":"*","Resource":"arn:*:*:*:*:*{}""#, "${aws:RequestTag/k}".repeat(400)),
+        format!(
+            r#""Action":"*","Condition":{{"StringLike":{{"aws:RequestTag/k":"*{}b"}}}}"#,
+            "a".repeat(4_000)
+        ),
+        format!(
+            r#""Action":"*","Condition":{{"StringNotLike":{{"aws:RequestTag/k":[{}"x"]}}}}"#,
+            r#""*a*a*b","#.repeat(800)
+        ),
+    ];
+    for bomb in bombs {
+        let text =
+            format!(r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":"*",{bomb}}}}}"#);
+        let Ok(policy) = Policy::parse(text.as_bytes(), Kind::Repository, Extensions::Allowed) else {
+            assert!(text.contains("ecr:*a"), "no action has so many letters: {text}");
+            continue;
+        };
+        let mut case = case(user(OTHER)).identity(ALL).knows("aws:RequestTag/k", &"a".repeat(8_000));
+        case.repository = Some(policy);
+        assert_eq!(case.decide().0, text.contains("NotLike"), "{text}");
+    }
+}
