@@ -25,7 +25,9 @@ impl Number {
         if !digits(whole, 18) || !digits(fraction, 9) {
             return None;
         }
-        let billionths: i128 = format!("{whole}{fraction:0<9}").parse().ok()?;
+        let behind = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+        let billionths =
+            whole.bytes().chain(behind).fold(0, |sum, digit| sum * 10 + i128::from(digit - b'0'));
         Some(Self(sign * billionths))
     }
 }
@@ -36,13 +38,18 @@ pub fn date(text: &str) -> Option<OffsetDateTime> {
     if let Ok(seconds) = text.parse::<i64>() {
         return OffsetDateTime::from_unix_timestamp(seconds).ok();
     }
-    let form: String = text.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();
-    let full = if form == "0000-00-00" {
-        format!("{text}T00:00:00Z")
-    } else if form.starts_with("0000-00-00T00:00:00") {
-        text.to_owned()
-    } else if form.starts_with("0000-00-00T00:00") {
+    // Digits where the form has a 0, elsewhere what it has.
+    let begins = |form: &str| {
+        let same = |(byte, form): (u8, u8)| byte == form || (form == b'0' && byte.is_ascii_digit());
+        text.len() >= form.len() && text.bytes().zip(form.bytes()).all(same)
+    };
+    if begins("0000-00-00T00:00:00") {
+        return OffsetDateTime::parse(text, &Rfc3339).ok();
+    }
+    let full = if begins("0000-00-00T00:00") {
         format!("{}:00{}", &text[..16], &text[16..])
+    } else if begins("0000-00-00") && text.len() == 10 {
+        format!("{text}T00:00:00Z")
     } else {
         return None;
     };
