@@ -33,6 +33,8 @@ const RETRY: Duration = Duration::from_millis(150);
 const ASKING: Duration = Duration::from_millis(300);
 /// A leader whose disk takes longer to write the log gets nothing committed: writes time out before that.
 const DISK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long it is silent at least: the others elect another one meanwhile, also if the disk answers now and then.
+const STUCK: Duration = LEASE.saturating_mul(3);
 /// How long a handed-over election may take.
 const HANDED_OVER: Duration = Duration::from_secs(1);
 
@@ -111,14 +113,17 @@ impl Elections {
     pub(crate) async fn run(self) {
         let mut clock = tokio::time::interval(TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut beaten = Instant::now();
+        let (mut beaten, mut stuck_until) = (Instant::now(), Instant::now());
         // Nobody was heard of before the start.
         let mut patience_since = Instant::now();
         let mut spread = spread();
         loop {
             clock.tick().await;
             let Some(seen) = Seen::now(&self.raft).await else { return };
-            self.mind_silence(&seen);
+            if self.log.disk_is_silent_for() >= DISK_PATIENCE {
+                stuck_until = Instant::now() + STUCK;
+            }
+            self.mind_silence(&seen, stuck_until);
             if seen.is_leader(self.node) {
                 if beaten.elapsed() >= BEAT {
                     beaten = Instant::now();
@@ -151,18 +156,26 @@ impl Elections {
         }
     }
 
-    /// A leader that hears no quorum makes room for another one, and so does one whose disk does not answer; see
-    /// [`super::hearing`].
-    fn mind_silence(&self, seen: &Seen) {
+    /// A leader that hears no quorum makes room for another one, and so does one whose disk did not answer lately,
+    /// if others can go on without it; see [`super::hearing`].
+    fn mind_silence(&self, seen: &Seen, stuck_until: Instant) {
         let (hearing, now) = (&self.link.hearing, Instant::now());
         let heard =
             seen.membership.voter_ids().filter(|voter| *voter == self.node || hearing.hears(*voter, now));
         let is_deaf = !seen.is_quorum(&heard.collect());
-        let is_stuck = self.log.disk_is_silent_for() >= DISK_PATIENCE;
+        let is_stuck = now < stuck_until && !seen.is_quorum(&BTreeSet::from([self.node]));
         let is_leader = seen.is_leader(self.node);
         if hearing.set_silent(is_leader && (is_deaf || is_stuck), now) && is_leader {
             let term = seen.vote.leader_id.term;
-            tracing::info!(term, is_deaf, is_stuck, "this leader goes silent, or ends its silence");
+            match is_deaf || is_stuck {
+                true => tracing::warn!(
+                    term,
+                    is_deaf,
+                    is_stuck,
+                    "this leader goes silent so that another is elected"
+                ),
+                false => tracing::info!(term, "this leader speaks again"),
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! Whom this node hears, and the silence of a leader that hears no quorum or whose disk hangs.
 //!
 //! A leader that is heard but hears nobody would keep the others from an election and get nothing committed. So
-//! one that heard no quorum for [`HEARING`], or whose disk has not written the log for seconds, goes silent: it sends no entry and no beat but one each [`PROBE`],
-//! which is longer than the others wait. It stays leader until it hears of another one. Silence only leaves out
-//! messages, which any network may lose; no lease and no vote depends on it.
+//! one that heard no quorum for [`HEARING`], or whose disk has not written the log for seconds, goes silent: it
+//! sends no entry and no beat but one each [`PROBE`], which is longer than the others wait. It stays leader until
+//! it hears of another one. Silence only leaves out messages, which any network may lose; no lease and no vote
+//! depends on it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -133,7 +133,7 @@ fn votes_are_pinned_and_what_would_end_the_cluster_is_refused() {
     let only = id_of(&cluster.nodes[0]).expect("an id");
     assert_refused(&cluster.operate(&["node", "pin", &only, "--never"]), "only voter");
     assert_refused(&cluster.operate(&["node", "drain", &only]), "no other node");
-    assert_refused(&cluster.operate(&["node", "remove", &only]), "no other node");
+    assert_refused(&cluster.operate(&["node", "remove", &only]), "only voter");
     assert_refused(&cluster.operate(&["node", "remove", "--force", &only]), "only voter");
     let edge = cluster.join_edge(&[]);
     let edge = id_of(&edge).expect("an id");

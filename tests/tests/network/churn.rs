@@ -59,6 +59,7 @@ fn members_that_come_go_and_change_votes_lose_nothing() {
         ),
     );
     check(&history);
+    assert!(made.keys().any(|change| change == "node pin made"), "{made:?}");
     rig.assert_no_panics();
 }
 

@@ -33,7 +33,7 @@ const SYNCED: &str = "synced";
 /// Takes a record: its file, its place, its payload.
 pub(super) type Visit<'a> = dyn FnMut(&Path, Place, &[u8]) -> Result<(), StorageError> + 'a;
 
-/// The files; every method blocks on IO.
+/// The files. Every method blocks on IO but [`Segments::append`] and those that only look.
 #[derive(Debug)]
 pub(super) struct Segments {
     dir: PathBuf,
@@ -170,6 +170,11 @@ impl Segments {
         let begun = cut.and_then(|()| begin(&self.dir, number + 1, head));
         let mut tail = self.tail();
         match begun {
+            // Nothing is appended meanwhile: it would stand in the wrong file.
+            Ok(_) if !tail.unwritten.is_empty() => {
+                tail.is_broken = true;
+                Err(StorageError::Broken { path: self.dir.clone() })
+            }
             Ok(segment) => {
                 tail.synced = segment.len;
                 tail.segments.insert(number + 1, segment);

@@ -81,8 +81,8 @@ pub const RATE_MIN: u64 = 64 * 1024;
 /// Bytes that one answer sends at once over a link with a rate.
 const SHARE: usize = PROGRESS as usize;
 
-/// Requests that wait for each answer that runs. Few: what all of many fetchers wait for would else count as given
-/// before it is, and be given twice while there are leaves that nobody has.
+/// Requests for leaves that wait for each answer that runs. Few: what all of many fetchers wait for would else count as
+/// given before it is, and be given twice while there are leaves that nobody has.
 pub(super) const PLACES: usize = 2;
 
 /// Pause that a busy node asks for.
@@ -217,9 +217,10 @@ impl<S: Source> Server<S> {
                 return Ok(self.write_answer(stream, &Answer::Elsewhere(holding)).await?);
             }
             Err(_) => {
-                let Ok(_place) = self.places[class.index()].try_acquire() else {
+                let place = self.places[class.index()].try_acquire();
+                if place.is_err() && matches!(request.what, What::Leaves(_)) {
                     return Ok(self.write_answer(stream, &Answer::Busy(BUSY)).await?);
-                };
+                }
                 // Before the wait, so that nobody else asks for the same.
                 self.given.give(blob, leaves.clone());
                 timeout(self.limits.turn, turns.acquire()).await.ok().and_then(Result::ok)

@@ -98,6 +98,36 @@ async fn a_busy_node_says_so_within_the_patience_of_the_other_side() {
 }
 
 #[tokio::test]
+async fn few_wait_for_a_turn_and_the_next_is_told_at_once() {
+    let test = TestBlob::new(5 * MIB);
+    let limits = Limits { answers: [1, 1, 1], turn: Duration::from_secs(60), ..Limits::default() };
+    let server = Server::new(TestSource::new(&test, Manner::Honest), limits);
+    let mut first = connect(&server, 7);
+    assert!(matches!(ask(&mut first, test.blob, What::Leaves(0..1)).await, Answer::Here { .. }));
+    let mut waiting = Vec::new();
+    for asker in 0..serve::PLACES as u64 {
+        let mut stream = connect(&server, 8 + asker);
+        waiting.push(tokio::spawn(async move {
+            ask(&mut stream, test.blob, What::Leaves(1 + asker..2 + asker)).await
+        }));
+    }
+    // Whoever comes before those wait takes a place itself: so it does not wait long, and the next asks for another.
+    let told = async {
+        for leaf in 4_u64.. {
+            let mut next = connect(&server, 99);
+            let asked = ask(&mut next, test.blob, What::Leaves(leaf..leaf + 1));
+            if let Ok(answer) = tokio::time::timeout(Duration::from_millis(100), asked).await {
+                return Some(answer);
+            }
+        }
+        None
+    };
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await.expect("it is told");
+    assert!(matches!(told, Some(Answer::Busy(_))), "{told:?}");
+    assert!(waiting.iter().any(|one| !one.is_finished()));
+}
+
+#[tokio::test]
 async fn a_broken_protocol_is_refused_and_the_stream_closed() {
     let test = TestBlob::new(5 * MIB);
     let server = Server::new(TestSource::new(&test, Manner::Honest), Limits::default());

@@ -14,10 +14,11 @@ use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade}
 use yamux::{Config, Connection, ConnectionError, Mode, Stream};
 
 /// Bytes of one frame with its header: four TLS records to the byte, and as much as rustls takes at once. What is
-/// more would leave as a tiny record, system call and packet of its own.
+/// more would leave as a tiny record, system call and packet of its own, for each frame.
 pub(super) const LONGEST_FRAME: usize = 64 * 1024;
-/// ... and of its payload.
-const FRAME: usize = LONGEST_FRAME - 12;
+const HEADER: usize = 12;
+/// Bytes of a frame's payload.
+const FRAME: usize = LONGEST_FRAME - HEADER;
 /// Streams on one connection, both directions; more than all protocols at once, and those under negotiation.
 const STREAMS: usize = 512;
 /// Bytes on the way on all streams of a connection. Each begins with 256 KiB, which grow with the rate at

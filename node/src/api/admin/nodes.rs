@@ -166,7 +166,7 @@ pub(super) async fn remove(
     admin.authorize(Action::ManageCluster, &headers, &connection).await?;
     let node = parse(&id)?;
     let was = one(&admin, node).await?;
-    if query.force && is_last_voter(&admin, node) {
+    if is_last_voter(&admin, node) {
         return Err(Refusal::Conflict("it is the only voter: without it nothing can be written".to_owned()));
     }
     let removal = if query.force { Removal::Forced } else { Removal::Drained };

@@ -8,7 +8,7 @@ use proto::identity::NodeId;
 
 use super::ask::Ask;
 use super::holder::{Class, Holder, Knows, PIPELINE_MAX};
-use super::{ASKS_MAX, Decision, ENOUGH, HEDGE, POLL_FIRST, Session};
+use super::{ASKS_MAX, Decision, HEDGE, Session};
 use crate::exchange::codec::What;
 use crate::exchange::random::mix;
 
@@ -23,6 +23,10 @@ const WINDOW_SHARE: usize = 4;
 /// say the same, so what a busy fetch asks besides would only cost the others' time.
 const POLL_PAUSE: Duration = Duration::from_millis(5);
 const POLL_PAUSE_FED: Duration = Duration::from_millis(50);
+/// That many asks for leaves are enough.
+const FED: usize = 8;
+/// Questions that were not asked may be made up for, up to this time's worth.
+const POLL_CREDIT: Duration = Duration::from_millis(50);
 
 /// In the endgame, how long an ask may stand still before its leaves are asked for twice.
 const STANDS: Duration = Duration::from_millis(250);
@@ -64,13 +68,13 @@ impl Session {
             due.map(|(node, holder)| (holder.knows != Knows::Nothing, holder.poll_due, *node)).collect();
         due.sort_unstable();
         let flying = self.asks.values().filter(|ask| matches!(ask.what, What::Leaves(_))).count();
-        let pause = if flying >= ENOUGH { POLL_PAUSE_FED } else { POLL_PAUSE };
+        let pause = if flying >= FED { POLL_PAUSE_FED } else { POLL_PAUSE };
         for (is_known, _, node) in due {
             if is_known {
                 if self.poll_at > now {
                     break;
                 }
-                self.poll_at = self.poll_at.max(now.saturating_sub(POLL_FIRST)) + pause;
+                self.poll_at = self.poll_at.max(now.saturating_sub(POLL_CREDIT)) + pause;
             }
             self.ask(node, What::Have, now, out);
         }

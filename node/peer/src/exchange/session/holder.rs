@@ -120,7 +120,6 @@ pub(super) struct Holder {
     pub(super) rate: Option<u64>,
     epoch: (Duration, u64),
     strikes: u32,
-    refusals: u32,
     leaves_in_all: u32,
 }
 
@@ -140,9 +139,8 @@ const LONG_WAY: Duration = Duration::from_millis(20);
 /// Bounds of the time in which a busy holder is asked only for leaves that it gave to nobody.
 const ELSEWHERE_FIRST: Duration = Duration::from_millis(40);
 const ELSEWHERE_MAX: Duration = Duration::from_millis(320);
-/// Shortest time to stay away from a busy holder, and how often it doubles.
+/// Shortest time to stay away from a busy holder.
 const BUSY_MIN: Duration = Duration::from_millis(50);
-const REFUSALS: u32 = 3;
 /// Failures in a row that a holder may have.
 const STRIKES: u32 = 3;
 
@@ -168,7 +166,6 @@ impl Holder {
             rate: None,
             epoch: (Duration::ZERO, 0),
             strikes: 0,
-            refusals: 0,
             leaves_in_all: 0,
         }
     }
@@ -192,15 +189,17 @@ impl Holder {
         self.has(leaf) && (self.fresh_only.0 <= now || self.fresh.has(leaf))
     }
 
-    /// It is busy and gives other leaves: what it gave already is asked for later, and later each time.
+    /// It is busy and gives other leaves: what it gave already is asked for later, and later each time. Several asks
+    /// that are turned away together count once.
     pub(super) fn turned_away(&mut self, now: Duration) {
-        self.fresh_only = (now + self.fresh_only.1, (self.fresh_only.1 * 2).min(ELSEWHERE_MAX));
+        if self.fresh_only.0 <= now {
+            self.fresh_only = (now + self.fresh_only.1, (self.fresh_only.1 * 2).min(ELSEWHERE_MAX));
+        }
     }
 
-    /// It asks to stay away for so long; again and again means longer.
+    /// It asks to stay away for so long.
     pub(super) fn busy(&mut self, after: Duration, now: Duration) {
-        self.away_until = now + (after.clamp(BUSY_MIN, SILENCE) * (1 << self.refusals)).min(SILENCE);
-        self.refusals = (self.refusals + 1).min(REFUSALS);
+        self.away_until = now + after.clamp(BUSY_MIN, SILENCE);
     }
 
     pub(super) fn has(&self, leaf: u64) -> bool {
@@ -244,7 +243,6 @@ impl Holder {
     /// A leaf of `bytes` came from it.
     pub(super) fn delivered(&mut self, bytes: u64, now: Duration) {
         self.strikes = 0;
-        self.refusals = 0;
         self.epoch.1 += bytes;
         let age = now.saturating_sub(self.epoch.0);
         if age >= EPOCH {
@@ -294,6 +292,7 @@ impl Holder {
             self.strikes = 0;
             self.run = 1;
             self.poll_due = now;
+            self.fresh_only = (Duration::ZERO, ELSEWHERE_FIRST);
         }
         back
     }

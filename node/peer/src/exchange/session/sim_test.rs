@@ -27,7 +27,6 @@ const WIDE_QUEUE: Micros = 50_000;
 const MEETING: usize = 4;
 const TICK: Micros = 50_000;
 const ANSWERS: usize = 8;
-
 const TURN: Micros = 500_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
