@@ -93,6 +93,17 @@ impl StateStore {
         self.engine.write([], Durability::Now)
     }
 
+    /// The snapshot that is being sent, if the log goes on where it ends. It need not: one that was built while the
+    /// transfer began may let the log be purged further, and whoever got the older one would ask for it for ever.
+    fn being_sent(&self) -> Option<Snapshot<TypeConfig>> {
+        let sent = self.outgoing.current()?;
+        if sent.meta.last_log_id.map(|log_id| log_id.index) >= self.log.purged_index() {
+            return Some(sent);
+        }
+        self.outgoing.forget();
+        None
+    }
+
     fn path(&self) -> PathBuf {
         self.engine.path().to_owned()
     }
@@ -243,7 +254,7 @@ impl RaftStateMachine<TypeConfig> for StateStore {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, RaftStorageError<u64>> {
-        if let Some(sent) = self.outgoing.current() {
+        if let Some(sent) = self.being_sent() {
             return Ok(Some(sent));
         }
         let engine = Arc::clone(&self.engine);
@@ -260,7 +271,7 @@ impl RaftStateMachine<TypeConfig> for StateStore {
 impl RaftSnapshotBuilder<TypeConfig> for StateStore {
     /// The state is its own snapshot: it only has to be on disk. Its bytes are made when they are sent.
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, RaftStorageError<u64>> {
-        if let Some(sent) = self.outgoing.current() {
+        if let Some(sent) = self.being_sent() {
             return Ok(sent);
         }
         let engine = Arc::clone(&self.engine);
