@@ -42,6 +42,14 @@ impl Members {
             voters: membership.voter_ids().filter_map(NodeId::new).collect(),
         }
     }
+
+    /// All of them, voters first. Whoever is told of a few only must know every node that may lead: it answers
+    /// nobody else, also not a leader.
+    pub fn voters_first(&self) -> impl Iterator<Item = &Member> {
+        let voting =
+            |votes| self.members.values().filter(move |member| self.voters.contains(&member.node) == votes);
+        voting(true).chain(voting(false))
+    }
 }
 
 /// Why a change of the membership did not come about, or not for sure.
@@ -220,5 +228,21 @@ pub(super) async fn follow(group: Group, members: watch::Sender<Members>) {
         if metrics.changed().await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_members_a_few_are_told_with_all_voters_among_them() {
+        let node = |number| NodeId::new(number).expect("a node");
+        let members =
+            (1..=20).map(|number| (node(number), Member { node: node(number), address: String::new() }));
+        let members = Members { members: members.collect(), voters: BTreeSet::from([node(19), node(20)]) };
+        let told: Vec<_> = members.voters_first().map(|member| member.node.get()).collect();
+        assert_eq!(told[..3], [19, 20, 1]);
+        assert_eq!(told.len(), 20);
     }
 }

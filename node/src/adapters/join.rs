@@ -64,7 +64,7 @@ async fn take_in(metadata: &Metadata, key: PeerKey, message: &[u8]) -> Result<Ta
             tracing::info!(node.id = %node, peer = %key, zone = request.zone, region = request.region, "node taken in");
             let members = metadata.members().borrow().clone();
             let members =
-                members.members.values().take(MAX_MEMBERS).map(|member| member.address.clone()).collect();
+                members.voters_first().take(MAX_MEMBERS).map(|member| member.address.clone()).collect();
             Ok(Taken { node: node.get(), members })
         }
         Ok(Response::TokenRefused(TokenRefusal::Expired)) => {

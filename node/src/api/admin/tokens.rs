@@ -54,7 +54,7 @@ pub(super) async fn create(
         _ => return Err(Refusal::Unavailable("unexpected answer of the state machine")),
     }
     let present = admin.metadata.members().borrow().clone();
-    let others = present.members.values().filter_map(|member| member.address.parse().ok());
+    let others = present.voters_first().filter_map(|member| member.address.parse().ok());
     let others = others.filter(|other| *other != admin.here);
     let members = std::iter::once(admin.here.clone()).chain(others).take(MAX_MEMBERS).collect();
     let token = JoinToken { cluster_id: admin.cluster_id, token_id, secret, members };
