@@ -3,10 +3,14 @@
 //! Owns the namespaces it makes: they are deleted when it is dropped, and their devices with them. Nothing of
 //! the machine's own network is touched. Needs root, `ip` and `tc`.
 
+use std::fs::File;
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// The namespaces of one section, named by this process.
 #[derive(Debug)]
@@ -99,6 +103,23 @@ impl End {
         let count = |way: &str| said[0]["stats64"][way]["bytes"].as_u64().context("no counters");
         Ok((count("rx")?, count("tx")?))
     }
+}
+
+/// What `make` makes inside a namespace; sockets stay there. On a thread of its own, which ends with it. Blocks.
+///
+/// # Errors
+/// When this process may not enter it, or `make` fails.
+pub fn inside<T: Send>(
+    namespace: &str,
+    make: impl FnOnce() -> anyhow::Result<T> + Send,
+) -> anyhow::Result<T> {
+    let enter = || {
+        let file = File::open(Path::new("/run/netns").join(namespace))?;
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        make()
+    };
+    let made = std::thread::scope(|scope| scope.spawn(enter).join());
+    made.unwrap_or_else(|_| Err(anyhow!("the thread in {namespace} panicked")))
 }
 
 fn link(from: &str, end: &str, to: &str, other: &str, mbit: Option<u32>) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 //! Owns the two layouts and the counting. Data are in memory: the nodes of one machine would share a disk that
 //! real ones do not. Every client is on the node that it asks, so only nodes use the links.
 
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use anyhow::{Context, ensure};
 use tokio::time::Instant;
 
 use super::Bench;
-use super::network::{End, Network};
+use super::network::{End, Network, inside};
 use super::shoal::{Cluster, Node, Place, REPOSITORY, curl};
 use super::table::{Row, Target, percentile};
+use super::transfer::stream;
 use crate::content::BlobSource;
 use crate::process::cpu_seconds;
 use crate::size::MIB;
@@ -64,6 +66,34 @@ async fn pull(nodes: &[&Node], path: &str, size: u64) -> anyhow::Result<Vec<f64>
     Ok(times)
 }
 
+/// The same bytes by plain TCP, each node to the next, all at once: what links and processors allow without any
+/// exchange. Gives seconds.
+async fn pass_on(places: &[Place], size: u64) -> anyhow::Result<f64> {
+    let mut links = Vec::new();
+    for (from, to) in places.iter().zip(places.iter().skip(1)) {
+        let listener = open(to, || Ok(TcpListener::bind((to.address, 0))?))?;
+        let address = listener.local_addr()?;
+        let sender = open(from, || Ok(TcpStream::connect(address)?))?;
+        links.push((sender, listener.accept()?.0));
+    }
+    let mut streams = tokio::task::JoinSet::new();
+    let begin = Instant::now();
+    for (sender, receiver) in links {
+        for end in [&sender, &receiver] {
+            end.set_nonblocking(true)?;
+        }
+        streams.spawn(stream(sender.try_into()?, receiver.try_into()?, size));
+    }
+    while let Some(streamed) = streams.join_next().await {
+        streamed??;
+    }
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+fn open<T: Send>(place: &Place, make: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+    inside(place.namespace.as_deref().context("a place without a namespace")?, make)
+}
+
 /// The section of equal links: one seed, all others are edges, which are no home of any blob; so nothing
 /// copies the blob before the clients ask.
 ///
@@ -79,6 +109,7 @@ pub async fn measure_swarm(bench: &Bench) -> anyhow::Result<(Vec<Row>, Vec<Strin
         places.push(Place { namespace: Some(namespace), address, ..Place::local(index) });
         ends.push(end);
     }
+    let passed_on = pass_on(&places, size).await?;
     let edges = places.split_off(1);
     let seed = places.pop().context("no node")?;
     let mut cluster = Cluster::begin(bench, &bench.memory.join("swarm"), seed).await?;
@@ -96,6 +127,7 @@ pub async fn measure_swarm(bench: &Bench) -> anyhow::Result<(Vec<Row>, Vec<Strin
             .beside("size/rate", least)
             .target(Target::OfPeerAtMost(1.35)),
         Row::new(&what, "p50 s", percentile(&times, 50.0)).beside("size/rate", least),
+        Row::new("the same by plain TCP, each node to the next", "s", passed_on).beside("size/rate", least),
         Row::new(&what, "copies the seed sent", sent),
         Row::new(&what, "CPU s of all nodes", spent),
     ];

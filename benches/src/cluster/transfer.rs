@@ -118,9 +118,15 @@ async fn fetch(holder: &Node, edge: &Node, blob: &Blob) -> anyhow::Result<Fetche
 /// MiB/s of bytes from memory to memory through one connection on loopback.
 async fn plain_tcp(size: u64) -> anyhow::Result<f64> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let mut sender = TcpStream::connect(listener.local_addr()?).await?;
-    let (mut receiver, _) = listener.accept().await?;
+    let sender = TcpStream::connect(listener.local_addr()?).await?;
+    let (receiver, _) = listener.accept().await?;
     let begin = Instant::now();
+    stream(sender, receiver, size).await?;
+    Ok(rate(size, begin))
+}
+
+/// Sends `size` bytes from memory to memory, whole buffers of them.
+pub(super) async fn stream(mut sender: TcpStream, mut receiver: TcpStream, size: u64) -> anyhow::Result<()> {
     let sending = tokio::spawn(async move {
         let buffer = vec![7; BUFFER];
         for _ in 0..size / BUFFER as u64 {
@@ -131,5 +137,5 @@ async fn plain_tcp(size: u64) -> anyhow::Result<f64> {
     let mut buffer = vec![0; BUFFER];
     while receiver.read(&mut buffer).await? > 0 {}
     sending.await??;
-    Ok(rate(size, begin))
+    Ok(())
 }
