@@ -1,6 +1,6 @@
 //! Scopes of Docker's token protocol (distribution: docs/spec/auth/scope.md): what a token is for.
 
-use cluster_core::access::{Action, Resource};
+use cluster_core::access::{self, Action, Resource};
 use proto::name::RepositoryName;
 use serde::{Deserialize, Serialize};
 
@@ -37,11 +37,12 @@ enum Verb {
 }
 
 impl Verb {
-    fn action(self) -> Option<Action> {
+    /// As decisions know it; `None` for all of them.
+    fn known(self) -> Option<access::Verb> {
         match self {
-            Self::Pull => Some(Action::Pull),
-            Self::Push => Some(Action::Push),
-            Self::Delete => Some(Action::Delete),
+            Self::Pull => Some(access::Verb::Pull),
+            Self::Push => Some(access::Verb::Push),
+            Self::Delete => Some(access::Verb::Delete),
             Self::All => None,
         }
     }
@@ -52,7 +53,7 @@ impl Grant {
     pub(crate) fn covers(&self, action: Action, resource: &Resource) -> bool {
         match (self.kind, resource) {
             (Kind::Repository, Resource::Repository(repository)) => {
-                let verb = |verb: &Verb| verb.action() == Some(action);
+                let verb = |verb: &Verb| verb.known().is_some_and(|verb| Some(verb) == action.verb());
                 self.name == repository.name.as_str() && self.actions.iter().any(verb)
             }
             (Kind::Registry, Resource::Registry(_)) => {
@@ -66,7 +67,7 @@ impl Grant {
     /// types and unknown actions are dropped; equal names are joined.
     pub(crate) fn intersect<'a>(
         asked: impl Iterator<Item = &'a str>,
-        allowed: impl Fn(Action, Option<&RepositoryName>) -> bool,
+        allowed: impl Fn(access::Verb, Option<&RepositoryName>) -> bool,
     ) -> Vec<Self> {
         let mut grants: Vec<Self> = Vec::new();
         let scopes = asked.flat_map(|text| text.split(' ')).filter(|text| !text.is_empty());
@@ -98,13 +99,13 @@ impl Grant {
 }
 
 /// `type[(class)]:name:action[,action]*`
-fn parse(scope: &str, allowed: impl Fn(Action, Option<&RepositoryName>) -> bool) -> Option<Grant> {
+fn parse(scope: &str, allowed: impl Fn(access::Verb, Option<&RepositoryName>) -> bool) -> Option<Grant> {
     let (kind, rest) = scope.split_once(':')?;
     let (name, actions) = rest.rsplit_once(':')?;
     let kind = kind.split('(').next()?;
     if kind == "registry" {
         let asked = name == "catalog" && actions.split(',').any(|action| action == "*");
-        let granted = asked && allowed(Action::ListCatalog, None);
+        let granted = asked && allowed(access::Verb::Catalog, None);
         return granted.then(|| Grant {
             kind: Kind::Registry,
             name: name.to_owned(),
@@ -115,7 +116,7 @@ fn parse(scope: &str, allowed: impl Fn(Action, Option<&RepositoryName>) -> bool)
     let asked = |verb: &str| actions.split(',').any(|action| action == verb || action == "*");
     let mut verbs = Vec::new();
     for (text, verb) in [("pull", Verb::Pull), ("push", Verb::Push), ("delete", Verb::Delete)] {
-        if asked(text) && verb.action().is_some_and(|action| allowed(action, Some(&repository))) {
+        if asked(text) && verb.known().is_some_and(|verb| allowed(verb, Some(&repository))) {
             verbs.push(verb);
         }
     }
@@ -131,17 +132,21 @@ mod tests {
     use cluster_core::key::RepositoryId;
     use proptest::prelude::*;
 
-    fn granted(asked: &[&str], allowed: &[Action]) -> Vec<String> {
+    fn granted(asked: &[&str], allowed: &[access::Verb]) -> Vec<String> {
         let grants = Grant::intersect(asked.iter().copied(), |action, _| allowed.contains(&action));
         grants.iter().map(Grant::to_scope).collect()
     }
 
-    const ALL: [Action; 4] = [Action::Pull, Action::Push, Action::Delete, Action::ListCatalog];
+    const ALL: [access::Verb; 4] =
+        [access::Verb::Pull, access::Verb::Push, access::Verb::Delete, access::Verb::Catalog];
 
     #[test]
     fn scopes_are_cut_to_what_is_allowed() {
         assert_eq!(granted(&["repository:a/b:push,pull"], &ALL), ["repository:a/b:pull,push"]);
-        assert_eq!(granted(&["repository:a:pull,push,delete,*"], &[Action::Pull]), ["repository:a:pull"]);
+        assert_eq!(
+            granted(&["repository:a:pull,push,delete,*"], &[access::Verb::Pull]),
+            ["repository:a:pull"]
+        );
         assert_eq!(granted(&["repository:a:*"], &ALL), ["repository:a:pull,push,delete,*"]);
         assert_eq!(granted(&["repository:a:pull repository:a:push"], &ALL), ["repository:a:pull,push"]);
         assert_eq!(granted(&["registry:catalog:*"], &ALL), ["registry:catalog:*"]);
@@ -178,10 +183,10 @@ mod tests {
             let registry = proto::identity::RegistryId { account, region };
             Resource::Repository(RepositoryId { registry, name: name.parse().expect("a name") })
         };
-        assert!(grant[0].covers(Action::Pull, &resource("a")));
-        assert!(!grant[0].covers(Action::Push, &resource("a")));
+        assert!(grant[0].covers(Action::ReadBlob, &resource("a")));
+        assert!(!grant[0].covers(Action::PutManifest, &resource("a")));
         for other in ["a/b", "ab", "b"] {
-            assert!(!grant[0].covers(Action::Pull, &resource(other)), "{other}");
+            assert!(!grant[0].covers(Action::ReadBlob, &resource(other)), "{other}");
         }
     }
 

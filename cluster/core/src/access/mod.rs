@@ -3,6 +3,7 @@
 //! Owns principal, action, resource to decision; a handler never decides. [`policy`] decides by IAM's rules; until the
 //! node asks it, [`decide`] knows roots and anonymous readers only.
 
+mod action;
 pub mod policy;
 
 use proto::identity::{NodeId, Principal, RegistryId};
@@ -10,25 +11,7 @@ use proto::identity::{NodeId, Principal, RegistryId};
 use crate::command::node::Admission;
 use crate::command::{Command, NodeCommand};
 use crate::key::RepositoryId;
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Action {
-    /// Use the API at all (`GET /v2/`, an authorization token).
-    Connect,
-    /// Read blobs, manifests, tags and referrers.
-    Pull,
-    /// Upload blobs, store manifests, move tags.
-    Push,
-    /// Delete tags, manifests and blobs.
-    Delete,
-    /// List repositories.
-    ListCatalog,
-    /// Read the node's metrics and the cluster's status.
-    ReadMetrics,
-    /// Take in, drain and remove nodes.
-    ManageCluster,
-}
+pub use action::{Action, Verb};
 
 /// What it is asked of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,8 +116,7 @@ pub fn decide(request: &Request, facts: &Facts) -> Decision {
     {
         return Decision::Allow(AllowReason::RootOfAccount);
     }
-    let reading = matches!(request.action, Action::Connect | Action::Pull | Action::ListCatalog);
-    if reading && facts.anonymous_pull && *registry == facts.default_registry {
+    if request.action.is_read() && facts.anonymous_pull && *registry == facts.default_registry {
         return Decision::Allow(AllowReason::AnonymousPull);
     }
     Decision::Deny(match request.principal {
@@ -152,15 +134,6 @@ mod tests {
     use crate::command::node::{Disk, NodePlace, Removal, UpdateNode};
     use crate::command::{ConfirmCopies, Receipt};
 
-    const ACTIONS: [Action; 6] = [
-        Action::Connect,
-        Action::Pull,
-        Action::Push,
-        Action::Delete,
-        Action::ListCatalog,
-        Action::ReadMetrics,
-    ];
-
     fn registry(account: &str) -> RegistryId {
         RegistryId { account: account.parse().unwrap(), region: "home".parse().unwrap() }
     }
@@ -175,7 +148,7 @@ mod tests {
     #[test]
     fn root_may_do_everything_in_its_account_and_nothing_elsewhere() {
         let own = registry("000000000001");
-        for action in ACTIONS {
+        for action in Action::ALL {
             assert!(allowed(Principal::Root(own.account.clone()), action, &own, false), "{action:?}");
             let other = registry("000000000002");
             assert!(!allowed(Principal::Root(own.account.clone()), action, &other, true), "{action:?}");
@@ -185,9 +158,8 @@ mod tests {
     #[test]
     fn anonymous_may_only_read_and_only_where_that_is_switched_on() {
         let (default, other) = (registry("000000000001"), registry("000000000002"));
-        for action in ACTIONS {
-            let reads = matches!(action, Action::Connect | Action::Pull | Action::ListCatalog);
-            assert_eq!(allowed(Principal::Anonymous, action, &default, true), reads, "{action:?}");
+        for action in Action::ALL {
+            assert_eq!(allowed(Principal::Anonymous, action, &default, true), action.is_read(), "{action:?}");
             assert!(!allowed(Principal::Anonymous, action, &default, false), "{action:?}");
             assert!(!allowed(Principal::Anonymous, action, &other, true), "{action:?}");
         }

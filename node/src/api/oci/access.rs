@@ -3,11 +3,11 @@
 
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use cluster_core::access::Action;
+use cluster_core::access::{Action, Verb};
 use proto::name::RepositoryName;
 
 use super::error::{Code, OciError};
-use super::operation::Operation;
+use super::operation::{Operation, UploadVerb};
 use super::query::Query;
 use super::upload::MAX_SOURCES;
 use super::{Api, Exchange};
@@ -63,28 +63,32 @@ pub(super) fn mount_challenge(exchange: &Exchange<'_>, name: &RepositoryName) ->
     }
 }
 
-fn action(operation: &Operation) -> Action {
+pub(super) fn action(operation: &Operation) -> Action {
     match operation {
         Operation::Base => Action::Connect,
         Operation::Catalog | Operation::Extensions(None) => Action::ListCatalog,
-        Operation::Extensions(Some(_))
-        | Operation::ListTags(_)
-        | Operation::ListReferrers(..)
-        | Operation::ReadBlob { .. }
-        | Operation::ReadManifest(..) => Action::Pull,
-        Operation::DeleteBlob(..) | Operation::DeleteManifest(..) => Action::Delete,
+        Operation::Extensions(Some(_)) | Operation::ListTags(_) => Action::ListTags,
+        Operation::ListReferrers(..) => Action::ListReferrers,
+        Operation::ReadBlob { head: false, .. } => Action::ReadBlob,
+        Operation::ReadBlob { head: true, .. } => Action::StatBlob,
+        Operation::ReadManifest(..) => Action::ReadManifest,
+        Operation::DeleteBlob(..) => Action::DeleteBlob,
+        Operation::DeleteManifest(..) => Action::DeleteManifest,
+        Operation::PutManifest(..) => Action::PutManifest,
+        Operation::StartUpload(_) => Action::StartUpload,
+        Operation::Upload { verb: UploadVerb::Finish, .. } => Action::FinishUpload,
         // Whoever may push may also cancel what they began (checklist §17).
-        Operation::PutManifest(..) | Operation::StartUpload(_) | Operation::Upload { .. } => Action::Push,
+        Operation::Upload { .. } => Action::WriteUpload,
     }
 }
 
 fn scope(operation: &Operation) -> Option<String> {
     let of = |name: &RepositoryName, actions| Some(format!("repository:{name}:{actions}"));
-    match (action(operation), operation.repository()) {
-        (Action::ListCatalog, _) => Some("registry:catalog:*".to_owned()),
-        (Action::Pull, Some(name)) => of(name, "pull"),
-        (Action::Push, Some(name)) => of(name, "pull,push"),
-        (Action::Delete, Some(name)) => of(name, "delete"),
+    match (action(operation).verb()?, operation.repository()) {
+        (Verb::Catalog, _) => Some("registry:catalog:*".to_owned()),
+        (Verb::Pull, Some(name)) => of(name, "pull"),
+        (Verb::Push, Some(name)) => of(name, "pull,push"),
+        (Verb::Delete, Some(name)) => of(name, "delete"),
         _ => None,
     }
 }

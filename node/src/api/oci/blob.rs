@@ -81,7 +81,7 @@ async fn elsewhere(exchange: &Exchange<'_>, record: &BlobRecord) -> Option<Respo
 /// Whether this caller could go on to link the blob.
 fn pusher(exchange: &Exchange<'_>, name: &RepositoryName) -> bool {
     let resource = exchange.api.resource(Some(name));
-    exchange.identity.may(Action::Push, &resource, &exchange.api.facts) == Verdict::Allowed
+    exchange.identity.may(Action::FinishUpload, &resource, &exchange.api.facts) == Verdict::Allowed
 }
 
 /// Headers of every answer about this content.

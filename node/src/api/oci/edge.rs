@@ -6,10 +6,11 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cluster_core::access::{self, Action, Request};
+use cluster_core::access::{self, Request};
 use proto::identity::{NodeId, Principal};
 use proto::name::Reference;
 
+use super::access::action;
 use super::error::{Code, OciError};
 use super::operation::Operation;
 use super::{Exchange, reply, upload};
@@ -66,7 +67,7 @@ fn wanted(operation: &Operation) -> Option<Wanted> {
 fn audience(exchange: &Exchange<'_>, operation: &Operation) -> Audience {
     let request = Request {
         principal: Principal::Anonymous,
-        action: if *operation == Operation::Catalog { Action::ListCatalog } else { Action::Pull },
+        action: action(operation),
         resource: exchange.api.resource(operation.repository()),
     };
     match access::decide(&request, &exchange.api.facts).is_allowed() {

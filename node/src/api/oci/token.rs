@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
-use cluster_core::access::{Action, Resource};
+use cluster_core::access::{Resource, Verb};
 use cluster_core::state;
 use proto::identity::Principal;
 use proto::name::RepositoryName;
@@ -105,9 +105,10 @@ enum Issue {
 
 /// A token for what is asked and allowed, which may be nothing (A23).
 fn issue(api: &Api, identity: &Identity, asked: &Query<'_>, kind: Issue) -> Result<Response, OciError> {
-    let allowed = |action: Action, name: Option<&RepositoryName>| {
+    // Every request is decided on again: a token for a verb of which only some is allowed allows no more.
+    let allowed = |verb: Verb, name: Option<&RepositoryName>| {
         let resource: Resource = api.resource(name);
-        identity.may(action, &resource, &api.facts) == Verdict::Allowed
+        verb.actions().any(|action| identity.may(action, &resource, &api.facts) == Verdict::Allowed)
     };
     let grants = Grant::intersect(asked.all("scope"), allowed);
     let scope: Vec<String> = grants.iter().map(Grant::to_scope).collect();

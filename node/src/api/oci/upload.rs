@@ -67,8 +67,9 @@ async fn mount(
     query: &Query<'_>,
 ) -> Result<bool, OciError> {
     let api = exchange.api;
-    let verdict =
-        |from: &RepositoryName| exchange.identity.may(Action::Pull, &api.resource(Some(from)), &api.facts);
+    let verdict = |from: &RepositoryName| {
+        exchange.identity.may(Action::ReadBlob, &api.resource(Some(from)), &api.facts)
+    };
     let named: Vec<&str> = query.all("from").take(MAX_SOURCES).collect();
     let mut sources: Vec<RepositoryName> = if named.is_empty() {
         api.registry.repositories_with_blob(&api.facts.default_registry, &digest, MAX_SOURCES).await?
