@@ -121,25 +121,6 @@ impl FromStr for NodeId {
     }
 }
 
-/// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Principal {
-    /// Nobody in particular; a principal too: what it may do is policy.
-    Anonymous,
-    /// The root user of an account.
-    Root(AccountId),
-}
-
-impl fmt::Display for Principal {
-    /// A stable text for logs and for owning upload sessions.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Anonymous => f.write_str("anonymous"),
-            Self::Root(account) => write!(f, "{account}:root"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

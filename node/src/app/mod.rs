@@ -18,10 +18,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use blobs::BlobStore;
 use cluster::{Metadata, MetadataConfig, Start};
-use cluster_core::access::Facts;
+use cluster_core::access::{Caller, Facts};
 use cluster_core::record::ClusterRecord;
 use peer::{PeerAddress, Peers};
-use proto::identity::Principal;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -205,7 +204,7 @@ struct Node {
 }
 
 fn authenticator(metadata: &Metadata, key: &NodeKey, cluster: &ClusterRecord) -> Arc<Authenticator> {
-    let root = Principal::Root(cluster.registry.account.clone());
+    let root = Caller::Root(cluster.registry.account.clone());
     let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
     Authenticator::new(metadata.clone(), root, tokens)
 }

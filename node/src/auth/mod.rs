@@ -14,9 +14,8 @@ use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cluster::{Metadata, ReadError};
-use cluster_core::access::{self, Action, Decision, DenyReason, Facts, Request, Resource};
+use cluster_core::access::{self, Action, Caller, Decision, DenyReason, Facts, Request, Resource};
 use cluster_core::state;
-use proto::identity::Principal;
 
 use password::Passwords;
 use scope::Grant;
@@ -54,26 +53,26 @@ impl std::fmt::Debug for Secret {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// Who.
-    pub(crate) principal: Principal,
+    pub(crate) caller: Caller,
     /// With a bearer token: what it was issued for. Without: no limit beside the decision.
     pub(crate) grants: Option<Vec<Grant>>,
 }
 
 impl Identity {
     /// Nobody in particular.
-    pub(crate) const ANONYMOUS: Self = Self { principal: Principal::Anonymous, grants: None };
+    pub(crate) const ANONYMOUS: Self = Self { caller: Caller::Anonymous, grants: None };
 
     /// The decision on `action`, narrowed by the token. A token never leaves less than nobody has.
     pub(crate) fn may(&self, action: Action, resource: &Resource, facts: &Facts) -> Verdict {
-        let decision = |principal: &Principal| {
-            let request = Request { principal: principal.clone(), action, resource: resource.clone() };
+        let decision = |caller: &Caller| {
+            let request = Request { caller: caller.clone(), action, resource: resource.clone() };
             access::decide(&request, facts)
         };
-        match decision(&self.principal) {
+        match decision(&self.caller) {
             Decision::Allow(_) if action == Action::Connect || self.granted(action, resource) => {
                 Verdict::Allowed
             }
-            Decision::Allow(_) if decision(&Principal::Anonymous).is_allowed() => Verdict::Allowed,
+            Decision::Allow(_) if decision(&Caller::Anonymous).is_allowed() => Verdict::Allowed,
             Decision::Allow(_) => Verdict::InsufficientScope,
             Decision::Deny(DenyReason::NotAuthenticated) => Verdict::LoginNeeded,
             Decision::Deny(DenyReason::OtherAccount) => Verdict::Denied,
@@ -123,7 +122,7 @@ pub(crate) struct Authenticator {
 
 impl Authenticator {
     /// For the registry whose root is `root`.
-    pub(crate) fn new(metadata: Metadata, root: Principal, tokens: Tokens) -> Arc<Self> {
+    pub(crate) fn new(metadata: Metadata, root: Caller, tokens: Tokens) -> Arc<Self> {
         let passwords = Passwords::new(root);
         Arc::new(Self { metadata, passwords, throttle: Throttle::default(), tokens })
     }
@@ -145,8 +144,8 @@ impl Authenticator {
         let (scheme, credentials) = value.split_once(' ').ok_or(AuthError::Invalid)?;
         if scheme.eq_ignore_ascii_case("basic") {
             let (user, password) = basic(credentials).ok_or(AuthError::Invalid)?;
-            let principal = self.log_in(&user, &password, address).await?;
-            Ok(Identity { principal, grants: None })
+            let caller = self.log_in(&user, &password, address).await?;
+            Ok(Identity { caller, grants: None })
         } else if scheme.eq_ignore_ascii_case("bearer") {
             let reader = self.metadata.local().map_err(AuthError::Unavailable)?;
             self.tokens.verify(&reader, credentials.trim())
@@ -161,23 +160,23 @@ impl Authenticator {
         user: &str,
         password: &Secret,
         address: IpAddr,
-    ) -> Result<Principal, AuthError> {
+    ) -> Result<Caller, AuthError> {
         let stored = {
             let reader = self.metadata.local().map_err(AuthError::Unavailable)?;
             match (&self.passwords.root, user) {
-                (Principal::Root(account), ROOT_USER) => state::cluster::root(&reader, account)
+                (Caller::Root(account), ROOT_USER) => state::cluster::root(&reader, account)
                     .map_err(|error| AuthError::Unavailable(error.into()))?,
                 _ => None,
             }
         };
         let stored = stored.map(|record| record.password_hash);
-        if let Some(principal) = self.passwords.known(user, password, stored.as_deref()) {
-            return Ok(principal);
+        if let Some(caller) = self.passwords.known(user, password, stored.as_deref()) {
+            return Ok(caller);
         }
         let turn = self.passwords.turn().await.ok_or(AuthError::Throttled)?;
         // Whoever waited beside us may have been the same.
-        if let Some(principal) = self.passwords.known(user, password, stored.as_deref()) {
-            return Ok(principal);
+        if let Some(caller) = self.passwords.known(user, password, stored.as_deref()) {
+            return Ok(caller);
         }
         if !self.throttle.may_try(user, address) {
             return Err(AuthError::Throttled);

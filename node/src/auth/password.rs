@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::password_hash::{Output, PasswordHash, PasswordHasher, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use cluster_core::access::Caller;
 use lru::LruCache;
-use proto::identity::Principal;
 use ring::hmac;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -62,7 +62,7 @@ pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedSema
 /// Checks passwords.
 pub(crate) struct Passwords {
     /// The only user there is.
-    pub(crate) root: Principal,
+    pub(crate) root: Caller,
     permits: Arc<Semaphore>,
     /// Places for those who wait for a permit.
     places: Semaphore,
@@ -77,7 +77,7 @@ pub(crate) struct Passwords {
 
 impl Passwords {
     /// With `root` as the only user.
-    pub(crate) fn new(root: Principal) -> Self {
+    pub(crate) fn new(root: Caller) -> Self {
         let mut key = [0; 32];
         // Without randomness nothing is remembered wrongly: the key only hides the words in memory.
         let _ = getrandom::fill(&mut key);
@@ -94,7 +94,7 @@ impl Passwords {
     }
 
     /// The principal, if these words were accepted before for the same stored hash.
-    pub(crate) fn known(&self, user: &str, password: &Secret, stored: Option<&str>) -> Option<Principal> {
+    pub(crate) fn known(&self, user: &str, password: &Secret, stored: Option<&str>) -> Option<Caller> {
         let tag = self.tag(user, password, stored?);
         let found = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(&tag).is_some();
         found.then(|| self.root.clone())
@@ -113,7 +113,7 @@ impl Passwords {
         user: &str,
         password: &Secret,
         stored: Option<String>,
-    ) -> Option<Principal> {
+    ) -> Option<Caller> {
         let against = stored.clone().unwrap_or_else(|| self.nobody.to_string());
         let (words, pool) = (password.clone(), self.memory.clone());
         let check = move || {
@@ -156,14 +156,14 @@ mod tests {
         user: &str,
         words: &Secret,
         stored: Option<String>,
-    ) -> Option<Principal> {
+    ) -> Option<Caller> {
         let turn = passwords.turn().await.expect("a free turn");
         passwords.check(turn, user, words, stored).await
     }
 
     #[tokio::test]
     async fn the_right_password_is_accepted_and_remembered() {
-        let root = Principal::Root("000000000000".parse().expect("an account"));
+        let root = Caller::Root("000000000000".parse().expect("an account"));
         let passwords = Passwords::new(root.clone());
         let stored = hash(&secret("right")).expect("hashed");
         assert_eq!(passwords.known("root", &secret("right"), Some(&stored)), None);
@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn passwords_that_differ_late_differ() {
-        let passwords = Passwords::new(Principal::Anonymous);
+        let passwords = Passwords::new(Caller::Anonymous);
         let long = "x".repeat(72);
         let stored = hash(&secret(&format!("{long}a"))).expect("hashed");
         assert_eq!(check(&passwords, "root", &secret(&format!("{long}b")), Some(stored)).await, None);

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster::StateReader;
+use cluster_core::access::Caller;
 use cluster_core::record::NodeKind;
 use cluster_core::state;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use lru::LruCache;
 use proto::digest::{self, Digest};
-use proto::identity::{NodeId, Principal};
+use proto::identity::NodeId;
 use serde::{Deserialize, Serialize};
 
 use super::node_key::NodeKey;
@@ -64,13 +65,13 @@ pub(crate) struct Tokens {
     node: NodeId,
     key: EncodingKey,
     issuer: String,
-    root: Principal,
+    root: Caller,
     verified: Mutex<LruCache<Digest, Arc<Claims>>>,
 }
 
 impl Tokens {
     /// Signs as `key`'s node, for the cluster with this id.
-    pub(crate) fn new(key: &NodeKey, cluster_id: [u8; 16], root: Principal) -> Self {
+    pub(crate) fn new(key: &NodeKey, cluster_id: [u8; 16], root: Caller) -> Self {
         Self {
             node: key.node(),
             key: EncodingKey::from_ed_der(key.pkcs8()),
@@ -81,22 +82,18 @@ impl Tokens {
     }
 
     /// A token for [`ACCESS_SECONDS`].
-    pub(crate) fn issue(&self, principal: &Principal, access: Vec<Grant>) -> Result<String, TokenError> {
-        self.sign(principal, SERVICE, ACCESS_SECONDS, access, None)
+    pub(crate) fn issue(&self, caller: &Caller, access: Vec<Grant>) -> Result<String, TokenError> {
+        self.sign(caller, SERVICE, ACCESS_SECONDS, access, None)
     }
 
     /// A refresh token, void once the principal's password is another one.
-    pub(crate) fn issue_refresh(
-        &self,
-        principal: &Principal,
-        password_hash: &str,
-    ) -> Result<String, TokenError> {
-        self.sign(principal, REFRESH, REFRESH_SECONDS, Vec::new(), Some(fingerprint(password_hash)))
+    pub(crate) fn issue_refresh(&self, caller: &Caller, password_hash: &str) -> Result<String, TokenError> {
+        self.sign(caller, REFRESH, REFRESH_SECONDS, Vec::new(), Some(fingerprint(password_hash)))
     }
 
     fn sign(
         &self,
-        principal: &Principal,
+        caller: &Caller,
         audience: &str,
         seconds: u64,
         access: Vec<Grant>,
@@ -107,7 +104,7 @@ impl Tokens {
         getrandom::fill(&mut random)?;
         let claims = Claims {
             iss: self.issuer.clone(),
-            sub: principal.to_string(),
+            sub: caller.to_string(),
             aud: audience.to_owned(),
             exp: now + seconds,
             nbf: now,
@@ -123,25 +120,25 @@ impl Tokens {
     /// Whose access token it is and what it is for.
     pub(crate) fn verify(&self, reader: &StateReader, token: &str) -> Result<Identity, AuthError> {
         let claims = self.claims(reader, token, SERVICE)?;
-        let principal = self.principal(&claims.sub).ok_or(AuthError::Invalid)?;
-        Ok(Identity { principal, grants: Some(claims.access.clone()) })
+        let caller = self.caller(&claims.sub).ok_or(AuthError::Invalid)?;
+        Ok(Identity { caller, grants: Some(claims.access.clone()) })
     }
 
     /// Whose refresh token it is, if their password is still the one it was issued for.
-    pub(crate) fn verify_refresh(&self, reader: &StateReader, token: &str) -> Result<Principal, AuthError> {
+    pub(crate) fn verify_refresh(&self, reader: &StateReader, token: &str) -> Result<Caller, AuthError> {
         let claims = self.claims(reader, token, REFRESH)?;
-        let principal = self.principal(&claims.sub).ok_or(AuthError::Invalid)?;
-        let Principal::Root(account) = &principal else {
+        let caller = self.caller(&claims.sub).ok_or(AuthError::Invalid)?;
+        let Caller::Root(account) = &caller else {
             return Err(AuthError::Invalid);
         };
         let record =
             state::cluster::root(reader, account).map_err(|error| AuthError::Unavailable(error.into()))?;
         let current = record.map(|record| fingerprint(&record.password_hash));
-        if current.is_some() && current == claims.password { Ok(principal) } else { Err(AuthError::Invalid) }
+        if current.is_some() && current == claims.password { Ok(caller) } else { Err(AuthError::Invalid) }
     }
 
-    fn principal(&self, subject: &str) -> Option<Principal> {
-        [Principal::Anonymous, self.root.clone()].into_iter().find(|known| known.to_string() == subject)
+    fn caller(&self, subject: &str) -> Option<Caller> {
+        [Caller::Anonymous, self.root.clone()].into_iter().find(|known| known.to_string() == subject)
     }
 
     fn claims(&self, reader: &StateReader, token: &str, audience: &str) -> Result<Arc<Claims>, AuthError> {

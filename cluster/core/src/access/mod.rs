@@ -6,12 +6,13 @@
 mod action;
 pub mod policy;
 
-use proto::identity::{NodeId, Principal, RegistryId};
+use proto::identity::{NodeId, RegistryId};
 
 use crate::command::node::Admission;
 use crate::command::{Command, NodeCommand};
 use crate::key::RepositoryId;
 pub use action::{Action, Verb};
+pub use policy::Caller;
 
 /// What it is asked of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,7 +59,7 @@ pub fn edge_may_propose(node: NodeId, command: &Command) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Who asks, authenticated.
-    pub principal: Principal,
+    pub caller: Caller,
     /// For what.
     pub action: Action,
     /// Of what.
@@ -111,7 +112,7 @@ pub enum DenyReason {
 /// Decides.
 pub fn decide(request: &Request, facts: &Facts) -> Decision {
     let registry = request.resource.registry();
-    if let Principal::Root(account) = &request.principal
+    if let Caller::Root(account) = &request.caller
         && *account == registry.account
     {
         return Decision::Allow(AllowReason::RootOfAccount);
@@ -119,9 +120,9 @@ pub fn decide(request: &Request, facts: &Facts) -> Decision {
     if request.action.is_read() && facts.anonymous_pull && *registry == facts.default_registry {
         return Decision::Allow(AllowReason::AnonymousPull);
     }
-    Decision::Deny(match request.principal {
-        Principal::Anonymous => DenyReason::NotAuthenticated,
-        Principal::Root(_) => DenyReason::OtherAccount,
+    Decision::Deny(match request.caller {
+        Caller::Anonymous => DenyReason::NotAuthenticated,
+        _ => DenyReason::OtherAccount,
     })
 }
 
@@ -138,20 +139,20 @@ mod tests {
         RegistryId { account: account.parse().unwrap(), region: "home".parse().unwrap() }
     }
 
-    fn allowed(principal: Principal, action: Action, of: &RegistryId, anonymous_pull: bool) -> bool {
+    fn allowed(caller: Caller, action: Action, of: &RegistryId, anonymous_pull: bool) -> bool {
         let name = "team/app".parse().unwrap();
         let resource = Resource::Repository(RepositoryId { registry: of.clone(), name });
         let facts = Facts { anonymous_pull, default_registry: registry("000000000001") };
-        decide(&Request { principal, action, resource }, &facts).is_allowed()
+        decide(&Request { caller, action, resource }, &facts).is_allowed()
     }
 
     #[test]
     fn root_may_do_everything_in_its_account_and_nothing_elsewhere() {
         let own = registry("000000000001");
         for action in Action::ALL {
-            assert!(allowed(Principal::Root(own.account.clone()), action, &own, false), "{action:?}");
+            assert!(allowed(Caller::Root(own.account.clone()), action, &own, false), "{action:?}");
             let other = registry("000000000002");
-            assert!(!allowed(Principal::Root(own.account.clone()), action, &other, true), "{action:?}");
+            assert!(!allowed(Caller::Root(own.account.clone()), action, &other, true), "{action:?}");
         }
     }
 
@@ -159,9 +160,9 @@ mod tests {
     fn anonymous_may_only_read_and_only_where_that_is_switched_on() {
         let (default, other) = (registry("000000000001"), registry("000000000002"));
         for action in Action::ALL {
-            assert_eq!(allowed(Principal::Anonymous, action, &default, true), action.is_read(), "{action:?}");
-            assert!(!allowed(Principal::Anonymous, action, &default, false), "{action:?}");
-            assert!(!allowed(Principal::Anonymous, action, &other, true), "{action:?}");
+            assert_eq!(allowed(Caller::Anonymous, action, &default, true), action.is_read(), "{action:?}");
+            assert!(!allowed(Caller::Anonymous, action, &default, false), "{action:?}");
+            assert!(!allowed(Caller::Anonymous, action, &other, true), "{action:?}");
         }
     }
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cluster_core::access::{self, Request};
-use proto::identity::{NodeId, Principal};
+use cluster_core::access::{self, Caller, Request};
+use proto::identity::NodeId;
 use proto::name::Reference;
 
 use super::access::action;
@@ -66,7 +66,7 @@ fn wanted(operation: &Operation) -> Option<Wanted> {
 
 fn audience(exchange: &Exchange<'_>, operation: &Operation) -> Audience {
     let request = Request {
-        principal: Principal::Anonymous,
+        caller: Caller::Anonymous,
         action: action(operation),
         resource: exchange.api.resource(operation.repository()),
     };

@@ -4,9 +4,8 @@ use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
-use cluster_core::access::{Resource, Verb};
+use cluster_core::access::{Caller, Resource, Verb};
 use cluster_core::state;
-use proto::identity::Principal;
 use proto::name::RepositoryName;
 use serde_json::{Map, Value};
 
@@ -73,7 +72,7 @@ async fn post(api: &Api, parts: &Parts, form: &[u8], connection: &Connection) ->
     }
     let form = std::str::from_utf8(form).map_err(|_| bad("the form is not UTF-8"))?;
     let form = Query::parse(Some(form));
-    let principal = match form.get("grant_type") {
+    let caller = match form.get("grant_type") {
         Some("password") => {
             let password = Secret::new(form.get("password").unwrap_or_default().to_owned());
             let user = form.get("username").unwrap_or_default();
@@ -85,10 +84,10 @@ async fn post(api: &Api, parts: &Parts, form: &[u8], connection: &Connection) ->
         }
         _ => return Err(bad("grant_type must be password or refresh_token")),
     };
-    let principal = principal.map_err(|error| refuse(api, error))?;
+    let caller = caller.map_err(|error| refuse(api, error))?;
     let kind =
         if form.get("access_type") == Some("offline") { Issue::WithRefresh } else { Issue::AccessOnly };
-    issue(api, &Identity { principal, grants: None }, &form, kind)
+    issue(api, &Identity { caller, grants: None }, &form, kind)
 }
 
 fn refuse(api: &Api, error: AuthError) -> OciError {
@@ -117,7 +116,7 @@ fn issue(api: &Api, identity: &Identity, asked: &Query<'_>, kind: Issue) -> Resu
         tracing::error!(reason = %crate::telemetry::log::chain(&error), "no token issued");
         OciError::unavailable("tokens cannot be issued now")
     };
-    let token = tokens.issue(&identity.principal, grants).map_err(failed)?;
+    let token = tokens.issue(&identity.caller, grants).map_err(failed)?;
     let mut reply = Map::new();
     reply.insert("token".into(), token.clone().into());
     reply.insert("access_token".into(), token.into());
@@ -127,12 +126,12 @@ fn issue(api: &Api, identity: &Identity, asked: &Query<'_>, kind: Issue) -> Resu
         humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string().into(),
     );
     reply.insert("scope".into(), scope.join(" ").into());
-    if let (Issue::WithRefresh, Principal::Root(account)) = (kind, &identity.principal) {
+    if let (Issue::WithRefresh, Caller::Root(account)) = (kind, &identity.caller) {
         let reader = api.registry.metadata.local()?;
         let root = state::cluster::root(&reader, account)
             .map_err(|error| OciError::from(cluster::ReadError::from(error)))?;
         if let Some(root) = root {
-            let token = tokens.issue_refresh(&identity.principal, &root.password_hash).map_err(failed)?;
+            let token = tokens.issue_refresh(&identity.caller, &root.password_hash).map_err(failed)?;
             reply.insert("refresh_token".into(), token.into());
         }
     }

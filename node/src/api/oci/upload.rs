@@ -57,7 +57,7 @@ pub(super) async fn start(
 /// Who may continue a session: the same principal, in the same repository (U30).
 fn owner(exchange: &Exchange<'_>, name: &RepositoryName) -> UploadOwner {
     let repository = exchange.repository(name).to_string();
-    UploadOwner { principal: exchange.identity.principal.to_string(), repository }
+    UploadOwner { principal: exchange.identity.caller.to_string(), repository }
 }
 
 async fn mount(
