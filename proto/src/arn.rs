@@ -114,7 +114,7 @@ impl fmt::Display for Arn {
 }
 
 text_id! {
-    /// The path and name of a user or role, as its ARN has them: `alice`, `team/build/alice`.
+    /// The path and name of a user, group or role, as its ARN has them: `alice`, `team/build/alice`.
     EntityName
 }
 
@@ -122,6 +122,12 @@ impl EntityName {
     /// What follows the path; `aws:username` of a user.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// What one of its kind in an account has alone: the name without the path, in lower case (IAM user guide, "IAM
+    /// names and quotas": names are unique within the account and are not distinguished by case).
+    pub fn unique_name(&self) -> String {
+        self.name().to_ascii_lowercase()
     }
 }
 

@@ -75,6 +75,7 @@ fn principals_are_what_the_specification_lists_and_nothing_else() {
     let role: EntityName = "ci/deploy".parse().unwrap();
     assert_eq!(SessionName::new(&role, "build").unwrap().as_str(), "deploy/build");
     assert!(SessionName::new(&role, "a/b").is_err());
+    assert_eq!("team/Build.Bot".parse::<EntityName>().unwrap().unique_name(), "build.bot");
 }
 
 proptest! {

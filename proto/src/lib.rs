@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod arn;
 pub mod backup;
+pub mod credential;
 pub mod digest;
 pub mod identity;
 pub mod join;
