@@ -104,7 +104,7 @@ impl Command {
 }
 
 /// See [`Command::InitCluster`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct InitCluster {
     /// Random.
     pub cluster_id: [u8; 16],
@@ -112,6 +112,15 @@ pub struct InitCluster {
     pub registry: RegistryId,
     /// Hash of the first secret of the registry's account's root, a PHC string.
     pub root_password_hash: String,
+}
+
+impl std::fmt::Debug for InitCluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InitCluster")
+            .field("cluster_id", &self.cluster_id)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
 }
 
 /// See [`Command::RegisterNodeKey`].

@@ -152,6 +152,7 @@ fn the_first_initialization_wins() {
         let root_password_hash = format!("$hash${byte}");
         Command::InitCluster(InitCluster { cluster_id: [byte; 16], registry: registry(), root_password_hash })
     };
+    assert!(!format!("{:?}", init(1)).contains("hash$"), "the hash shows in debug output");
     assert_eq!(run(&mut view, init(1)), Response::ClusterInitialized);
     let again = run(&mut view, init(2));
     assert_eq!(again, Response::AlreadyInitialized { cluster_id: [1; 16], registry: registry() });
