@@ -7,7 +7,11 @@ use proptest::prelude::*;
 use proto::digest::Algorithm;
 use proto::identity::{NodeId, PeerKey};
 
-use super::super::{JoinTokenRecord, LayoutRecord, NodeKind, NodeRecord, NodeState, VoterPin};
+use super::super::{
+    AccessKeyRecord, AccountRecord, EntityHead, GroupRecord, Hidden, JoinTokenRecord, KeyState, LayoutRecord,
+    NodeKind, NodeRecord, NodeState, Owner, PolicyRecord, RevokedRecord,
+    RobotTokenRecord, RoleRecord, Sealed, UserRecord, VoterPin,
+};
 use super::*;
 use crate::level::Levels;
 
@@ -121,6 +125,64 @@ fn records_of_nodes_keep_their_bytes() {
 }
 
 #[test]
+fn records_of_principals_keep_their_bytes() {
+    let account = AccountRecord {
+        name: "a".into(),
+        created_ms: 1,
+        tokens_valid_from_ms: 2,
+        users: 3,
+        groups: 4,
+        roles: 5,
+        robot_tokens: 6,
+    };
+    check(&account, "010a0161100118022003280430053806");
+    let name: proto::arn::EntityName = "t/A".parse().unwrap();
+    let head =
+        EntityHead { name: name.clone(), created_ms: 1, changed_index: 2, policies: 3, policy_bytes: 4 };
+    let user = UserRecord {
+        head: head.clone(),
+        password_hash: Some(Hidden("h".into())),
+        tokens_valid_from_ms: 5,
+        groups: vec!["g".parse().unwrap(), "t/h".parse().unwrap()],
+    };
+    check(&user, "010a0d0a03742f41100118022003280412016818052201672203742f68");
+    check(
+        &UserRecord { password_hash: None, ..user },
+        "010a0d0a03742f41100118022003280418052201672203742f68",
+    );
+    check(&GroupRecord { head: head.clone() }, "010a0d0a03742f411001180220032804");
+    let role =
+        RoleRecord { head, trust_policy: "{}".into(), max_session_seconds: 900, tokens_valid_from_ms: 5 };
+    check(&role, "010a0d0a03742f41100118022003280412027b7d1884072005");
+    check(&PolicyRecord { text: "{}".into() }, "010a027b7d");
+    let account: AccountId = "000000000001".parse().unwrap();
+    let key = AccessKeyRecord {
+        owner: Owner::User(account.clone(), name),
+        sealed: Sealed { bytes: Hidden(vec![7, 8]), by: 1 },
+        state: KeyState::Active,
+        created_ms: 2,
+    };
+    check(&key, "010a0c3030303030303030303030311203742f411a020708200128013002");
+    let token = RobotTokenRecord {
+        owner: Owner::Root(account),
+        name: "ci".into(),
+        secret_hash: Hidden([2; 32]),
+        policy: Some("{}".into()),
+        expires_ms: Some(3),
+        created_ms: 4,
+    };
+    check(
+        &token,
+        "010a0c3030303030303030303030311a026369222002020202020202020202020202020202020202020202020202020202020202022a027b7d30033804",
+    );
+    check(
+        &RobotTokenRecord { policy: None, expires_ms: None, ..token },
+        "010a0c3030303030303030303030311a026369222002020202020202020202020202020202020202020202020202020202020202023804",
+    );
+    check(&RevokedRecord { until_ms: 300 }, "0108ac02");
+}
+
+#[test]
 fn another_version_is_refused() {
     assert!(matches!(LinkRecord::decode(&[]), Err(RecordError::Empty)));
     assert!(matches!(LinkRecord::decode(&[2, 8, 1]), Err(RecordError::UnknownVersion(2))));
@@ -139,6 +201,10 @@ proptest! {
         let _ = BlobRecord::decode(&message);
         let _ = NodeRecord::decode(&message);
         let _ = JoinTokenRecord::decode(&message);
+        let _ = UserRecord::decode(&message);
+        let _ = RoleRecord::decode(&message);
+        let _ = AccessKeyRecord::decode(&message);
+        let _ = RobotTokenRecord::decode(&message);
         let _ = LayoutRecord::decode(&message);
         let _ = ReferrerRecord::decode(&bytes);
     }

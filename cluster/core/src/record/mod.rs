@@ -4,8 +4,11 @@
 //! does not decode means that this node's storage is damaged or was written by a newer release; it is
 //! never taken for an absent one. All times are log time in milliseconds since 1970.
 
+mod credential;
 mod encoding;
+mod hidden;
 mod node;
+mod principal;
 
 use std::collections::BTreeMap;
 
@@ -14,8 +17,13 @@ use proto::digest::Digest;
 use proto::identity::{NodeId, RegistryId};
 use proto::upload::UploadId;
 
+pub use credential::{AccessKeyRecord, KeyState, RevokedRecord, RobotTokenRecord, Sealed};
+pub use hidden::Hidden;
 pub use node::{
     JoinTokenRecord, LayoutRecord, MAX_RELEASE, NodeKind, NodeRecord, NodeState, REPLICAS, VoterPin,
+};
+pub use principal::{
+    AccountRecord, Entity, EntityHead, EntityKind, GroupRecord, Owner, PolicyRecord, RoleRecord, UserRecord,
 };
 
 /// Why a stored value is not a record.
