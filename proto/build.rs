@@ -2,8 +2,9 @@
 
 use std::error::Error;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "wire/command.proto",
+    "wire/principal.proto",
     "wire/record.proto",
     "wire/raft.proto",
     "wire/peer.proto",

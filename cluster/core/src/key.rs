@@ -21,15 +21,32 @@
 //! f           account 0 region 0 name 0 subject digest, referrer's  record Referrer
 //! l           account 0 region 0 name 0 digest                      record Link
 //! L           account 0 region 0 digest name                        empty: a repository that links the blob
+//! a           account                                               record Account, but perhaps of the default one
+//! U           account user                                          record User
+//! G           account group                                         record Group
+//! R           account role                                          record Role
+//! P           account kind (U, G, R) entity 0 name of the policy    record Policy
+//! g           account group 0 user                                  empty: the user is in the group
+//! K           id of an access key                                   record AccessKey
+//! A           account user 0 id of an access key                    empty: the key is the user's; no user: root's
+//! S           id of a robot token, 16 bytes                         record RobotToken
+//! O           account user 0 id of a robot token                    empty: the token is the user's; no user: root's
+//! x           -                                                     record RevokedCount
+//! x           id of an authorization token, 16 bytes                record Revoked
+//! X           until_ms, 8 bytes big endian, id of that token        empty: it may go after this time
 //! ```
 //!
 //! No account, region, name or tag contains the zero byte, so what belongs to one repository is one
 //! range, and listings come out in the byte order of the names. A digest says its own length in its first
-//! byte. A key's form never changes; another form takes another first byte.
+//! byte. Users, groups and roles stand in keys by `EntityName::unique_name`. A key's form never changes; another form takes another first byte.
 
+use proto::arn::EntityName;
+use proto::credential::{AccessKeyId, PolicyName};
 use proto::digest::Digest;
 use proto::identity::{AccountId, NodeId, RegistryId};
 use proto::name::{RepositoryName, Tag};
+
+use crate::record::{Entity, EntityKind, Owner};
 
 /// A repository in its registry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,6 +188,100 @@ pub(crate) fn holders(registry: &RegistryId, digest: &Digest) -> Vec<u8> {
 
 pub(crate) fn holder(id: &RepositoryId, digest: &Digest) -> Vec<u8> {
     [&holders(&id.registry, digest), id.name.as_str().as_bytes()].concat()
+}
+
+pub(crate) fn account(account: &AccountId) -> Vec<u8> {
+    [b"a", account.as_str().as_bytes()].concat()
+}
+
+/// Before every [`root`]; so before all accounts.
+pub(crate) const ROOTS: &[u8] = b"p";
+
+fn kind(kind: EntityKind) -> &'static [u8] {
+    match kind {
+        EntityKind::User => b"U",
+        EntityKind::Group => b"G",
+        EntityKind::Role => b"R",
+    }
+}
+
+/// Before every [`entity`] of a kind in an account.
+pub(crate) fn entities(account: &AccountId, of: EntityKind) -> Vec<u8> {
+    [kind(of), account.as_str().as_bytes()].concat()
+}
+
+/// `unique_name`: see [`EntityName::unique_name`].
+pub(crate) fn entity(account: &AccountId, of: EntityKind, unique_name: &str) -> Vec<u8> {
+    [&entities(account, of), unique_name.as_bytes()].concat()
+}
+
+/// Before every [`policy`] of a user, group or role.
+pub(crate) fn policies(of: &Entity) -> Vec<u8> {
+    let unique_name = of.name.unique_name();
+    [b"P", of.account.as_str().as_bytes(), kind(of.kind), unique_name.as_bytes(), b"\0"].concat()
+}
+
+pub(crate) fn policy(of: &Entity, name: &PolicyName) -> Vec<u8> {
+    [&policies(of), name.as_str().as_bytes()].concat()
+}
+
+/// Before every [`member`] of a group.
+pub(crate) fn members(account: &AccountId, group: &EntityName) -> Vec<u8> {
+    [b"g", account.as_str().as_bytes(), group.unique_name().as_bytes(), b"\0"].concat()
+}
+
+pub(crate) fn member(account: &AccountId, group: &EntityName, user: &EntityName) -> Vec<u8> {
+    [&members(account, group), user.unique_name().as_bytes()].concat()
+}
+
+pub(crate) fn access_key(id: &AccessKeyId) -> Vec<u8> {
+    [b"K", id.as_str().as_bytes()].concat()
+}
+
+/// What stands before everything of one kind that an owner has.
+fn owned(kind: u8, owner: &Owner) -> Vec<u8> {
+    let user = owner.user().map(EntityName::unique_name).unwrap_or_default();
+    [&[kind], owner.account().as_str().as_bytes(), user.as_bytes(), b"\0"].concat()
+}
+
+/// Before every [`access_key_of_owner`].
+pub(crate) fn access_keys_of_owner(owner: &Owner) -> Vec<u8> {
+    owned(b'A', owner)
+}
+
+pub(crate) fn access_key_of_owner(owner: &Owner, id: &AccessKeyId) -> Vec<u8> {
+    [&access_keys_of_owner(owner), id.as_str().as_bytes()].concat()
+}
+
+pub(crate) fn robot_token(id: &[u8; 16]) -> Vec<u8> {
+    [b"S", id.as_slice()].concat()
+}
+
+/// Before every [`robot_token_of_owner`] of an account.
+pub(crate) fn robot_tokens(account: &AccountId) -> Vec<u8> {
+    [b"O", account.as_str().as_bytes()].concat()
+}
+
+/// Before every [`robot_token_of_owner`].
+pub(crate) fn robot_tokens_of_owner(owner: &Owner) -> Vec<u8> {
+    owned(b'O', owner)
+}
+
+pub(crate) fn robot_token_of_owner(owner: &Owner, id: &[u8; 16]) -> Vec<u8> {
+    [robot_tokens_of_owner(owner).as_slice(), id].concat()
+}
+
+pub(crate) const REVOKED_COUNT: &[u8] = b"x";
+
+pub(crate) fn revoked(id: &[u8; 16]) -> Vec<u8> {
+    [b"x", id.as_slice()].concat()
+}
+
+/// Before every [`revoked_until`].
+pub(crate) const REVOKED_UNTIL: &[u8] = b"X";
+
+pub(crate) fn revoked_until(until_ms: u64, id: &[u8; 16]) -> Vec<u8> {
+    [REVOKED_UNTIL, &until_ms.to_be_bytes(), id].concat()
 }
 
 /// The first key after all that begin with `prefix`; every prefix of this module begins with a letter.

@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::command::node::{Disk, NodePlace, Removal, UpdateNode};
-    use crate::command::{ConfirmCopies, Receipt};
+    use crate::command::{ConfirmCopies, PrincipalCommand, Receipt};
 
     fn registry(account: &str) -> RegistryId {
         RegistryId { account: account.parse().unwrap(), region: "home".parse().unwrap() }
@@ -204,5 +204,7 @@ mod tests {
         let remove = NodeCommand::Remove { node: own, removal: Removal::Forced };
         assert!(!may(&Command::Node(Box::new(remove))), "nor does it go by itself");
         assert!(!may(&Command::RecountCopies { limit: 1 }));
+        let revoke = PrincipalCommand::RevokeRobotToken { id: [1; 16] };
+        assert!(!may(&Command::Principal(Box::new(revoke))), "it relays requests, and has no say of its own");
     }
 }

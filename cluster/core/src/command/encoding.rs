@@ -14,7 +14,7 @@ use wire::condition::Kind as ConditionKind;
 
 use super::{
     Batch, Command, CommitBlob, Condition, InitCluster, MountBlob, NodeCommand, PutManifest, RegisterNodeKey,
-    node_encoding,
+    node_encoding, principal_encoding,
 };
 use crate::key::RepositoryId;
 use crate::level::{self, Levels};
@@ -91,6 +91,7 @@ impl Command {
                 256 + 24 * (confirm.added.len() + confirm.lost.len() + confirm.released.len())
             }
             Self::Node(_) => 4096,
+            Self::Principal(command) => 4096 + command.text_len(),
             _ => 512,
         }
     }
@@ -144,6 +145,7 @@ fn to_wire(command: &Command) -> Kind {
         Command::Node(command) => node_encoding::to_wire(command),
         Command::ConfirmCopies(confirm) => node_encoding::confirm_to_wire(confirm),
         Command::RecountCopies { limit } => Kind::RecountCopies(wire::RecountCopies { limit: *limit }),
+        Command::Principal(command) => Kind::Principal(principal_encoding::to_wire(command)),
     }
 }
 
@@ -225,6 +227,7 @@ fn from_wire(kind: Kind) -> Result<Command, DecodeError> {
         }
         Kind::ConfirmCopies(confirm) => Command::ConfirmCopies(node_encoding::confirm(&confirm)?),
         Kind::RecountCopies(recount) => Command::RecountCopies { limit: recount.limit },
+        Kind::Principal(command) => Command::Principal(Box::new(principal_encoding::from_wire(command)?)),
         kind => Command::Node(Box::new(node_from_wire(kind)?)),
     })
 }

@@ -143,6 +143,7 @@ fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         any_node_command().prop_map(|command| Command::Node(Box::new(command))),
         any_confirm().prop_map(Command::ConfirmCopies),
+        principal_encoding::tests::any_principal().prop_map(|command| Command::Principal(Box::new(command))),
         any::<u32>().prop_map(|limit| Command::RecountCopies { limit }),
         (any::<[u8; 16]>(), any_repository(), any::<String>()).prop_map(
             |(cluster_id, id, root_password_hash)| {

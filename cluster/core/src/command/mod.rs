@@ -7,6 +7,9 @@
 pub mod encoding;
 pub mod node;
 mod node_encoding;
+pub mod principal;
+mod principal_encoding;
+mod refusal;
 mod response;
 mod response_encoding;
 
@@ -20,6 +23,8 @@ use proto::upload::UploadId;
 use crate::key::RepositoryId;
 use crate::level;
 pub use node::{ConfirmCopies, NodeCommand, Receipt};
+pub use principal::PrincipalCommand;
+pub use refusal::{Bound, MIN_SESSION_SECONDS, Noun, PrincipalRefusal};
 pub use response::{Response, TokenRefusal};
 
 /// One Raft entry: commands that one proposer grouped under one clock reading. An empty one only moves
@@ -88,6 +93,8 @@ pub enum Command {
         /// Most blobs that are looked at in this entry.
         limit: u32,
     },
+    /// Changes accounts, users, groups, roles, or what they prove themselves with.
+    Principal(Box<PrincipalCommand>),
 }
 
 impl Command {
@@ -98,6 +105,7 @@ impl Command {
                 NodeCommand::ChangeLayout(_) => 3,
                 _ => level::FIRST,
             },
+            Self::Principal(_) => 4,
             _ => level::FIRST,
         }
     }

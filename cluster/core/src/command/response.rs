@@ -4,6 +4,8 @@ use proto::digest::Digest;
 use proto::identity::{NodeId, RegistryId};
 use proto::upload::UploadId;
 
+use super::PrincipalRefusal;
+
 /// What became of a command, in the order of the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
@@ -131,6 +133,10 @@ pub enum Response {
         /// Whether that was all.
         is_done: bool,
     },
+    /// Of accounts and principals it is now, or was already, as the command says.
+    PrincipalChanged,
+    /// It is as it was.
+    PrincipalRefused(PrincipalRefusal),
 }
 
 /// Why a token lets nobody in.

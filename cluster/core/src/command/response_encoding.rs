@@ -7,7 +7,7 @@ use proto::upload::UploadId;
 use proto::wire::peer as wire;
 use wire::response::Kind;
 
-use super::{Response, TokenRefusal};
+use super::{Bound, Noun, PrincipalRefusal, Response, TokenRefusal};
 
 impl Response {
     /// The bytes for another node.
@@ -75,6 +75,8 @@ fn to_wire(response: &Response) -> Kind {
         }
         Response::VoidReceipts(void) => Kind::VoidReceipts(nodes(void)),
         Response::Recounted { is_done } => Kind::Recounted(wire::Recounted { done: *is_done }),
+        Response::PrincipalChanged => Kind::PrincipalChanged(nothing),
+        Response::PrincipalRefused(refusal) => Kind::PrincipalRefused(principal_to_wire(*refusal)),
     }
 }
 
@@ -84,6 +86,97 @@ fn refusal_to_wire(refusal: TokenRefusal) -> wire::TokenRefusal {
         TokenRefusal::Expired => wire::TokenRefusal::Expired,
         TokenRefusal::Used => wire::TokenRefusal::Used,
     }
+}
+
+fn principal_to_wire(refusal: PrincipalRefusal) -> wire::PrincipalRefused {
+    use wire::principal_refused::Kind;
+    let kind = match refusal {
+        PrincipalRefusal::Exists(noun) => Kind::Exists(noun_to_wire(noun)),
+        PrincipalRefusal::NotFound(noun) => Kind::NotFound(noun_to_wire(noun)),
+        PrincipalRefusal::Limit(bound) => Kind::Limit(bound_to_wire(bound)),
+        PrincipalRefusal::InUse(noun) => Kind::InUse(noun_to_wire(noun)),
+        PrincipalRefusal::Changed => Kind::Changed(wire::Nothing {}),
+    };
+    wire::PrincipalRefused { kind: Some(kind) }
+}
+
+fn principal_from_wire(refused: &wire::PrincipalRefused) -> Option<PrincipalRefusal> {
+    use wire::principal_refused::Kind;
+    Some(match refused.kind.as_ref()? {
+        Kind::Exists(noun) => PrincipalRefusal::Exists(noun_from_wire(*noun)?),
+        Kind::NotFound(noun) => PrincipalRefusal::NotFound(noun_from_wire(*noun)?),
+        Kind::Limit(bound) => PrincipalRefusal::Limit(bound_from_wire(*bound)?),
+        Kind::InUse(noun) => PrincipalRefusal::InUse(noun_from_wire(*noun)?),
+        Kind::Changed(_) => PrincipalRefusal::Changed,
+    })
+}
+
+fn noun_to_wire(noun: Noun) -> i32 {
+    match noun {
+        Noun::Account => wire::Noun::Account,
+        Noun::User => wire::Noun::User,
+        Noun::Group => wire::Noun::Group,
+        Noun::Role => wire::Noun::Role,
+        Noun::Policy => wire::Noun::Policy,
+        Noun::AccessKey => wire::Noun::AccessKey,
+        Noun::RobotToken => wire::Noun::RobotToken,
+        Noun::Password => wire::Noun::Password,
+    }
+    .into()
+}
+
+fn noun_from_wire(number: i32) -> Option<Noun> {
+    Some(match wire::Noun::try_from(number).ok()? {
+        wire::Noun::Account => Noun::Account,
+        wire::Noun::User => Noun::User,
+        wire::Noun::Group => Noun::Group,
+        wire::Noun::Role => Noun::Role,
+        wire::Noun::Policy => Noun::Policy,
+        wire::Noun::AccessKey => Noun::AccessKey,
+        wire::Noun::RobotToken => Noun::RobotToken,
+        wire::Noun::Password => Noun::Password,
+        wire::Noun::Unspecified => return None,
+    })
+}
+
+fn bound_to_wire(bound: Bound) -> i32 {
+    match bound {
+        Bound::Text => wire::Bound::Text,
+        Bound::Users => wire::Bound::Users,
+        Bound::Groups => wire::Bound::Groups,
+        Bound::Roles => wire::Bound::Roles,
+        Bound::GroupsOfUser => wire::Bound::GroupsOfUser,
+        Bound::Policies => wire::Bound::Policies,
+        Bound::PolicyBytes => wire::Bound::PolicyBytes,
+        Bound::TrustPolicyBytes => wire::Bound::TrustPolicyBytes,
+        Bound::SessionSeconds => wire::Bound::SessionSeconds,
+        Bound::AccessKeys => wire::Bound::AccessKeys,
+        Bound::RobotTokens => wire::Bound::RobotTokens,
+        Bound::RobotTokensOfOwner => wire::Bound::RobotTokensOfOwner,
+        Bound::TokenPolicyBytes => wire::Bound::TokenPolicyBytes,
+        Bound::Revoked => wire::Bound::RevokedAuthorizations,
+    }
+    .into()
+}
+
+fn bound_from_wire(number: i32) -> Option<Bound> {
+    Some(match wire::Bound::try_from(number).ok()? {
+        wire::Bound::Text => Bound::Text,
+        wire::Bound::Users => Bound::Users,
+        wire::Bound::Groups => Bound::Groups,
+        wire::Bound::Roles => Bound::Roles,
+        wire::Bound::GroupsOfUser => Bound::GroupsOfUser,
+        wire::Bound::Policies => Bound::Policies,
+        wire::Bound::PolicyBytes => Bound::PolicyBytes,
+        wire::Bound::TrustPolicyBytes => Bound::TrustPolicyBytes,
+        wire::Bound::SessionSeconds => Bound::SessionSeconds,
+        wire::Bound::AccessKeys => Bound::AccessKeys,
+        wire::Bound::RobotTokens => Bound::RobotTokens,
+        wire::Bound::RobotTokensOfOwner => Bound::RobotTokensOfOwner,
+        wire::Bound::TokenPolicyBytes => Bound::TokenPolicyBytes,
+        wire::Bound::RevokedAuthorizations => Bound::Revoked,
+        wire::Bound::Unspecified => return None,
+    })
 }
 
 fn sizes(blobs: &[(Digest, u64)]) -> wire::SizedDigests {
@@ -145,6 +238,8 @@ fn from_wire(kind: Kind) -> Option<Response> {
         Kind::LevelRefused(level) => Response::LevelRefused { level },
         Kind::LayoutChanged(version) => Response::LayoutChanged { version },
         Kind::Recounted(recounted) => Response::Recounted { is_done: recounted.done },
+        Kind::PrincipalChanged(_) => Response::PrincipalChanged,
+        Kind::PrincipalRefused(refused) => Response::PrincipalRefused(principal_from_wire(&refused)?),
     })
 }
 

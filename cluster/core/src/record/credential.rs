@@ -59,6 +59,12 @@ pub struct RevokedRecord {
     pub until_ms: u64,
 }
 
+/// How many [`RevokedRecord`]s there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RevokedCountRecord {
+    pub(crate) count: u32,
+}
+
 impl Record for AccessKeyRecord {
     type Wire = wire::AccessKey;
 
@@ -122,5 +128,17 @@ impl Record for RevokedRecord {
 
     fn from_wire(wire: wire::RevokedAuthorization) -> Result<Self, RecordError> {
         Ok(Self { until_ms: wire.until_ms })
+    }
+}
+
+impl Record for RevokedCountRecord {
+    type Wire = wire::RevokedCount;
+
+    fn to_wire(&self) -> wire::RevokedCount {
+        wire::RevokedCount { count: self.count }
+    }
+
+    fn from_wire(wire: wire::RevokedCount) -> Result<Self, RecordError> {
+        Ok(Self { count: wire.count })
     }
 }

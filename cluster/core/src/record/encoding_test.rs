@@ -9,7 +9,7 @@ use proto::identity::{NodeId, PeerKey};
 
 use super::super::{
     AccessKeyRecord, AccountRecord, EntityHead, GroupRecord, Hidden, JoinTokenRecord, KeyState, LayoutRecord,
-    NodeKind, NodeRecord, NodeState, Owner, PolicyRecord, RevokedRecord,
+    NodeKind, NodeRecord, NodeState, Owner, PolicyRecord, RevokedCountRecord, RevokedRecord,
     RobotTokenRecord, RoleRecord, Sealed, UserRecord, VoterPin,
 };
 use super::*;
@@ -180,6 +180,7 @@ fn records_of_principals_keep_their_bytes() {
         "010a0c3030303030303030303030311a026369222002020202020202020202020202020202020202020202020202020202020202023804",
     );
     check(&RevokedRecord { until_ms: 300 }, "0108ac02");
+    check(&RevokedCountRecord { count: 1 }, "010801");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use proto::digest::Digest;
 use proto::identity::{NodeId, RegistryId};
 use proto::upload::UploadId;
 
+pub(crate) use credential::RevokedCountRecord;
 pub use credential::{AccessKeyRecord, KeyState, RevokedRecord, RobotTokenRecord, Sealed};
 pub use hidden::Hidden;
 pub use node::{

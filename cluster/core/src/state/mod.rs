@@ -12,6 +12,7 @@ mod layout;
 pub mod manifest;
 pub mod node;
 mod page;
+pub mod principal;
 pub mod referrer;
 pub mod repository;
 pub mod tag;
@@ -95,6 +96,7 @@ fn apply_one<V: ViewMut>(view: &mut V, moment: Moment, command: Command) -> Stat
         Command::Node(command) => node::apply(view, moment, *command),
         Command::ConfirmCopies(confirm) => copies::confirm(view, &confirm),
         Command::RecountCopies { limit } => copies::recount(view, limit),
+        Command::Principal(command) => principal::apply(view, moment, *command),
     }
 }
 

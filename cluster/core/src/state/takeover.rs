@@ -39,6 +39,10 @@ pub fn take_over(key: &[u8], value: Vec<u8>, cluster_id: [u8; 16]) -> Result<Opt
         // Raft's own.
         [0, ..] => Ok(None),
         key::LOG_TIME | [b'p' | b'r' | b't' | b'm' | b'M' | b'T' | b'f' | b'l' | b'L', ..] => Ok(Some(value)),
+        // Accounts, users, groups, roles, policies, access keys, robot tokens, revoked tokens.
+        [b'a' | b'U' | b'G' | b'R' | b'P' | b'g' | b'K' | b'A' | b'S' | b'O' | b'x' | b'X', ..] => {
+            Ok(Some(value))
+        }
         // Node keys, nodes, join tokens, layout, copies, void copies, blobs with too few copies.
         [b'k' | b'n' | b'j' | b'y' | b'h' | b'v' | b'u', ..] => Ok(None),
         [b'b', ..] => {
@@ -56,7 +60,7 @@ mod tests {
 
     #[test]
     fn content_stays_and_nodes_go() {
-        for kind in *b"prtmMTflL" {
+        for kind in *b"prtmMTflLaUGRPgKASOxX" {
             let kept = take_over(&[kind, 1], vec![7], [9; 16]).unwrap();
             assert_eq!(kept, Some(vec![7]), "{}", char::from(kind));
         }

@@ -10,6 +10,7 @@ use proto::policy::key::ConditionKey;
 use proto::policy::principal::{PrincipalName, ServiceName};
 
 use super::Context;
+use crate::record::Owner;
 
 /// Who asks, authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +105,15 @@ impl Caller {
                 ((own, session) == (account, name)).then_some(Meant::Name)
             }
             _ => None,
+        }
+    }
+}
+
+impl From<Owner> for Caller {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Root(account) => Self::Root(account),
+            Owner::User(account, user) => Self::User(account, user),
         }
     }
 }
