@@ -8,6 +8,7 @@ pub mod arn;
 pub mod backup;
 pub mod credential;
 pub mod digest;
+pub mod ecr;
 pub mod identity;
 pub mod join;
 pub mod manifest;
