@@ -2,8 +2,8 @@
 //!
 //! Owns one table per service, `ecr/ecr.model` and `ecr/ecr-public.model`, and all that follows from them:
 //! [`Model::check`] reads a request and refuses what AWS would, [`Model::check_output`] holds an answer against the
-//! table, [`Failure`] is what a client is told, [`Output`] writes what it gets.
-//! What an operation does is decided elsewhere; nothing here knows HTTP, a clock or a repository.
+//! table, [`Failure`] is what a client is told, [`Output`] writes what it gets, [`PageToken`] says where its next page
+//! begins. What an operation does is decided elsewhere; nothing here knows HTTP, a clock or a repository.
 //!
 //! Handlers get an [`Input`] that is asked by member, `input.text("repositoryName")`, not a structure of their own
 //! each: 85 operations would take some thousand lines that repeat the table, and what a member may hold is checked
@@ -23,6 +23,7 @@ mod operation;
 mod output;
 mod read;
 mod table;
+mod token;
 
 #[cfg(test)]
 #[path = "ecr/cases_test.rs"]
@@ -35,6 +36,7 @@ pub use input::Input;
 pub use model::{MAX_ITEMS, MAX_MATCHED, Model};
 pub use operation::{Name, Operation, Service};
 pub use output::Output;
+pub use token::PageToken;
 
 /// An enum of names that the wire spells as the code does, but for a suffix; names in the order of their list.
 macro_rules! names {
