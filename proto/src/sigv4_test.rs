@@ -1,9 +1,10 @@
-//! Vectors of the specification, properties, and the rows XS1 to XS14 of the hostile inputs as far as they are decided
-//! here.
+//! Vectors of the specification and of botocore (`sigv4/vectors.py` makes those), properties, and the rows XS1 to XS14
+//! of the hostile inputs as far as they are decided here.
 
 use std::time::Duration as Span;
 
 use proptest::prelude::*;
+use serde::Deserialize as _;
 use time::Duration;
 
 use super::*;
@@ -199,6 +200,34 @@ fn the_vectors_of_the_specification_are_signed_alike() {
         assert!(sent.get("authorization").ends_with(&format!("Signature={signature}")), "{target}");
         assert_eq!((signed.token(), sent.judge()), (token, Ok(())));
     }
+}
+
+type Case = (String, String, String, Vec<(String, String)>, String, usize);
+
+#[test]
+fn what_botocore_signs_verifies() {
+    let lines: Vec<serde_json::Value> = serde_json::from_str(include_str!("sigv4/vectors.json")).unwrap();
+    let secrets: Vec<SecretKey> =
+        Vec::<String>::deserialize(&lines[0]).unwrap().iter().map(|text| text.parse().unwrap()).collect();
+    let mut counted = [0, 0];
+    for line in &lines[1..] {
+        let (method, path, query, headers, body, secret) = Case::deserialize(line).unwrap();
+        let headers = headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
+        let sent = Sent { method, path, query, headers, body: body.into_bytes() };
+        // What clients add behind the signer.
+        let sent = sent.add("amz-sdk-invocation-id", "e2f4").add("amz-sdk-request", "attempt=1");
+        let signed = sent.with(Signed::parse).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let key = SigningKey::derive(&secrets[secret], signed.scope());
+        let verify = |key, body: &[u8]| {
+            signed.verify(key, &Digest::of(Algorithm::Sha256, body), signed.date().time(), SKEW)
+        };
+        assert_eq!(verify(&key, &sent.body), Ok(()), "{line}");
+        let other = SigningKey::derive(&secrets[(secret + 1) % secrets.len()], signed.scope());
+        assert_eq!(verify(&other, &sent.body), invalid(Invalid::Mismatch), "{line}");
+        assert!(verify(&key, b"other").is_err(), "{line}");
+        counted[usize::from(signed.expires().is_some())] += 1;
+    }
+    assert_eq!(counted, [258, 102]);
 }
 
 #[test]
