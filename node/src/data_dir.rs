@@ -4,6 +4,7 @@
 //! <data-dir>/FORMAT      "shoal-data 1": what this directory is
 //! <data-dir>/LOCK        held by the process that uses it; contains its pid
 //! <data-dir>/node.key    the node's secret key
+//! <data-dir>/secrets.keys  the keys of secrets in the state, the same on all full nodes
 //! <data-dir>/starts      how often the node was started: tells a copied or restored directory from this one
 //! <data-dir>/join.token  only until the cluster has taken the node in: the token it joins with
 //! <data-dir>/new-disk    only until the cluster was told that no blob of an earlier start is left here

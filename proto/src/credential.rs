@@ -10,6 +10,9 @@ use crate::name::text_id;
 /// Longest name of a policy in bytes (IAM quotas).
 pub const MAX_POLICY_NAME: usize = 128;
 
+/// RFC 4648 §6.
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
 /// Why a text is not one of the names of this module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
@@ -24,6 +27,18 @@ pub enum CredentialError {
 text_id! {
     /// An access key of a user or root: `AKIAIOSFODNN7EXAMPLE`. Not a secret.
     AccessKeyId
+}
+
+impl AccessKeyId {
+    /// Bytes of [`AccessKeyId::of`].
+    pub const RANDOM: usize = 10;
+
+    /// The id that stands for random bytes, five bits to a letter.
+    pub fn of(random: [u8; Self::RANDOM]) -> Self {
+        let bits = random.iter().fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+        let letter = |place: u32| char::from(BASE32[(bits >> (5 * place) & 31) as usize]);
+        Self("AKIA".chars().chain((0..16).rev().map(letter)).collect())
+    }
 }
 
 impl FromStr for AccessKeyId {
@@ -66,6 +81,15 @@ mod tests {
         {
             assert!(bad.parse::<AccessKeyId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn random_bytes_make_ids() {
+        for (random, text) in [([0; 10], "AKIAAAAAAAAAAAAAAAAA"), ([255; 10], "AKIA7777777777777777")] {
+            assert_eq!(AccessKeyId::of(random).as_str(), text);
+        }
+        let id = AccessKeyId::of([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(id.as_str().parse(), Ok(id));
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub mod rogue;
 pub mod sandbox;
 pub mod server;
 pub mod shared;
+pub mod signed;
 pub mod tls;
 pub mod usage;
 pub mod volume;

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use client::{Access, ClientError};
-use commands::{blob, layout, node, scrub, status, token};
+use commands::{blob, key, layout, node, scrub, status, token};
 
 pub use backup_file::{BackupReader, Counts, FileError};
 use commands::backup::BackupError;
@@ -42,6 +42,9 @@ pub enum Command {
     /// Make, list and revoke tokens with which nodes join.
     #[command(subcommand)]
     Token(token::Command),
+    /// Make, list, disable and delete access keys, which sign requests to ECR's API.
+    #[command(subcommand)]
+    Key(key::Command),
     /// Show what a change of the nodes would move, and make it.
     #[command(subcommand)]
     Layout(layout::Command),
@@ -106,6 +109,7 @@ pub fn run(command: Command, mut program: clap::Command) -> ExitCode {
         Command::Blob(command) => blob::run(command),
         Command::Scrub(command) => scrub::run(command),
         Command::Token(command) => token::run(command),
+        Command::Key(command) => key::run(command),
         Command::Layout(command) => layout::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

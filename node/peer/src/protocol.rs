@@ -57,6 +57,8 @@ pub enum Protocol {
     Ahead,
     /// "This start of mine is here."
     Hello,
+    /// The keys of secrets, between full nodes.
+    Secrets,
     /// Nothing; it makes the link resend what was lost while a call waits.
     Ping,
 }
@@ -66,7 +68,7 @@ const MIB: usize = 1024 * KIB;
 
 impl Protocol {
     /// All, each at the place that `index` says.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Raft,
         Self::Metadata,
         Self::Join,
@@ -75,6 +77,7 @@ impl Protocol {
         Self::Upload,
         Self::Ahead,
         Self::Hello,
+        Self::Secrets,
         Self::Ping,
     ];
 
@@ -89,6 +92,7 @@ impl Protocol {
             Self::Upload => "/shoal/upload/1",
             Self::Ahead => "/shoal/ahead/1",
             Self::Hello => "/shoal/hello/1",
+            Self::Secrets => "/shoal/secrets/1",
             Self::Ping => "/shoal/ping/1",
         }
     }
@@ -96,7 +100,13 @@ impl Protocol {
     /// Where its streams run.
     pub fn link(self) -> Link {
         match self {
-            Self::Raft | Self::Metadata | Self::Join | Self::Copy | Self::Hello | Self::Ping => Link::Control,
+            Self::Raft
+            | Self::Metadata
+            | Self::Join
+            | Self::Copy
+            | Self::Hello
+            | Self::Secrets
+            | Self::Ping => Link::Control,
             Self::Blob | Self::Upload | Self::Ahead => Link::Bulk,
         }
     }
@@ -105,7 +115,7 @@ impl Protocol {
     pub fn frame_limit(self) -> usize {
         match self {
             Self::Raft | Self::Metadata => 16 * MIB,
-            Self::Join => 16 * KIB,
+            Self::Join | Self::Secrets => 16 * KIB,
             // With the places of many nodes.
             Self::Hello => 256 * KIB,
             Self::Ping => KIB,
@@ -129,7 +139,7 @@ impl Protocol {
         match self {
             Self::Raft => 64,
             Self::Metadata => 256,
-            Self::Join | Self::Hello => 4,
+            Self::Join | Self::Hello | Self::Secrets => 4,
             Self::Ping => 8,
             Self::Copy => 64,
             Self::Blob => 64,
@@ -140,7 +150,9 @@ impl Protocol {
     /// After this long a handler of a call is dropped and its caller, if still there, refused.
     pub fn handling(self) -> Duration {
         match self {
-            Self::Raft | Self::Metadata | Self::Join | Self::Hello | Self::Ping => Duration::from_secs(60),
+            Self::Raft | Self::Metadata | Self::Join | Self::Hello | Self::Secrets | Self::Ping => {
+                Duration::from_secs(60)
+            }
             // Fetches and syncs a blob of any size.
             Self::Copy => Duration::from_secs(60 * 60),
             // Bytes flow as long as they make progress.
@@ -205,8 +217,8 @@ mod tests {
     #[test]
     fn a_set_gives_back_what_was_put_in() {
         let control: Vec<_> = Protocols::all_of(Link::Control).collect();
-        use Protocol::{Copy, Hello, Join, Metadata, Ping, Raft};
-        assert_eq!(control, [Raft, Metadata, Join, Copy, Hello, Ping]);
+        use Protocol::{Copy, Hello, Join, Metadata, Ping, Raft, Secrets};
+        assert_eq!(control, [Raft, Metadata, Join, Copy, Hello, Secrets, Ping]);
         assert_eq!(Protocols::all_of(Link::Bulk).count(), 3);
         assert_eq!(Protocols::default().next(), None);
         for protocol in Protocol::ALL {

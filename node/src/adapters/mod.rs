@@ -8,4 +8,5 @@ pub(crate) mod hello;
 pub(crate) mod join;
 pub(crate) mod members;
 pub(crate) mod relay;
+pub(crate) mod secrets;
 pub(crate) mod transport;

@@ -31,9 +31,12 @@ use crate::adapters::hello::Hello;
 use crate::adapters::join;
 use crate::adapters::members::{self, Directory};
 use crate::adapters::relay::{self, Relay};
+use crate::adapters::secrets::Secrets;
 use crate::adapters::transport::{self, PeerTransport};
 use crate::api::admin::{self, Admin};
+use crate::api::ecr::{self, Ecr, Signatures};
 use crate::api::oci::{self, Api};
+use crate::auth::keyring::Keyring;
 use crate::auth::node_key::NodeKey;
 use crate::auth::token::Tokens;
 use crate::auth::{Authenticator, ROOT_USER};
@@ -114,7 +117,10 @@ async fn serve(config: Config) -> Result<()> {
     tasks.spawn(announcer.follow(metadata.clone(), stop.clone()));
     let new_disk = data.note_new_disk()?;
     let blobs = BlobStore::open(&data.blobs(), blobs::Settings::new(key.node())).await?;
-    let parts = Parts { metadata, blobs, peers, directory, here, incarnation, new_disk };
+    let dir = config.data_dir.clone();
+    let keyring = tokio::task::spawn_blocking(move || Keyring::open(&dir)).await??;
+    let secrets = Secrets::new(peers.clone(), metadata.clone(), directory.clone(), keyring);
+    let parts = Parts { metadata, blobs, peers, directory, here, incarnation, new_disk, secrets };
     let node = Node::build(&config, &parts, hello, &key, &cluster, &tasks)?;
     announce(&config, address)?;
     let served = node.run(listener, &config, stop, tasks).await;
@@ -151,6 +157,7 @@ struct Parts {
     incarnation: u64,
     /// The note that no blob of an earlier start is here.
     new_disk: Option<PathBuf>,
+    secrets: Secrets,
 }
 
 impl Parts {
@@ -205,7 +212,7 @@ struct Node {
 
 fn authenticator(metadata: &Metadata, key: &NodeKey, cluster: &ClusterRecord) -> Arc<Authenticator> {
     let root = Caller::Root(cluster.registry.account.clone());
-    let tokens = Tokens::new(key, cluster.cluster_id, root.clone());
+    let tokens = Tokens::new(key, cluster.cluster_id, root.clone(), cluster.registry.region.clone());
     Authenticator::new(metadata.clone(), root, tokens)
 }
 
@@ -251,7 +258,14 @@ impl Node {
         join::serve(peers, metadata);
         copies.serve();
         exchange::serve(holders);
-        relay::serve(peers, oci::router(Arc::new(api(None))));
+        parts.secrets.serve();
+        let signatures = Arc::new(Signatures::new(metadata.clone(), parts.secrets.clone())?);
+        // Whatever can be passed on is answered for others, too.
+        let dialects = |relay: Option<Relay>| {
+            let api = Arc::new(api(relay));
+            oci::router(api.clone()).merge(ecr::router(Arc::new(Ecr { api, signatures: signatures.clone() })))
+        };
+        relay::serve(peers, dialects(None));
         let relay = Relay::new(peers.clone(), directory.clone(), tasks.clone());
         let admin = Arc::new(Admin {
             metadata: metadata.clone(),
@@ -264,9 +278,10 @@ impl Node {
             cluster_id: cluster.cluster_id,
             here: here.clone(),
             edge: edge.clone(),
+            secrets: parts.secrets.clone(),
             scrub: scrub.clone(),
         });
-        let router = oci::router(Arc::new(api(Some(relay)))).merge(admin::router(admin));
+        let router = dialects(Some(relay)).merge(admin::router(admin));
         Ok(Self {
             router,
             certificate: certificate(config)?,

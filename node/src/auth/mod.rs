@@ -1,6 +1,7 @@
 //! Who asks, and whether they may: credentials to [`Identity`], and the one question that every request
 //! asks of `cluster_core::access`.
 
+pub(crate) mod keyring;
 pub(crate) mod node_key;
 pub(crate) mod password;
 pub(crate) mod scope;
@@ -24,6 +25,8 @@ use token::Tokens;
 
 /// The name of the root user.
 pub(crate) const ROOT_USER: &str = "root";
+/// The name that goes with passwords of GetAuthorizationToken.
+pub(crate) const AWS_USER: &str = "AWS";
 /// Longest `Authorization` header that is looked at, in bytes.
 const MAX_CREDENTIALS: usize = 16 << 10;
 
@@ -144,7 +147,12 @@ impl Authenticator {
         let (scheme, credentials) = value.split_once(' ').ok_or(AuthError::Invalid)?;
         if scheme.eq_ignore_ascii_case("basic") {
             let (user, password) = basic(credentials).ok_or(AuthError::Invalid)?;
-            let caller = self.log_in(&user, &password, address).await?;
+            let caller = if user == AWS_USER {
+                let reader = self.metadata.local().map_err(AuthError::Unavailable)?;
+                self.tokens.verify_password(&reader, password.expose())?
+            } else {
+                self.log_in(&user, &password, address).await?
+            };
             Ok(Identity { caller, grants: None })
         } else if scheme.eq_ignore_ascii_case("bearer") {
             let reader = self.metadata.local().map_err(AuthError::Unavailable)?;

@@ -5,14 +5,15 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cluster::StateReader;
+use cluster::{ReadError, StateReader};
 use cluster_core::access::Caller;
-use cluster_core::record::NodeKind;
+use cluster_core::record::{KeyState, NodeKind};
 use cluster_core::state;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use lru::LruCache;
+use proto::credential::AccessKeyId;
 use proto::digest::{self, Digest};
-use proto::identity::NodeId;
+use proto::identity::{NodeId, Region};
 use serde::{Deserialize, Serialize};
 
 use super::node_key::NodeKey;
@@ -23,6 +24,10 @@ use super::{AuthError, Identity};
 pub(crate) const SERVICE: &str = "shoal";
 /// The audience of refresh tokens, which are good for nothing but more tokens.
 const REFRESH: &str = "shoal-refresh";
+/// The audience of authorization tokens: Docker's passwords, which GetAuthorizationToken gives (ECR specification §8.2).
+const PASSWORD: &str = "shoal-password";
+/// Life of an authorization token in seconds.
+const PASSWORD_SECONDS: u64 = 12 * 3600;
 /// Life of an access token in seconds.
 pub(crate) const ACCESS_SECONDS: u64 = 300;
 /// Life of a refresh token in seconds.
@@ -47,6 +52,12 @@ struct Claims {
     /// In refresh tokens: which password they stand for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     password: Option<String>,
+    /// In authorization tokens: the only region where they count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    region: Option<String>,
+    /// In authorization tokens: the access key that they were asked for with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 /// Why no token could be made: this node's key or randomness does not work.
@@ -66,43 +77,84 @@ pub(crate) struct Tokens {
     key: EncodingKey,
     issuer: String,
     root: Caller,
+    region: Region,
     verified: Mutex<LruCache<Digest, Arc<Claims>>>,
 }
 
 impl Tokens {
     /// Signs as `key`'s node, for the cluster with this id.
-    pub(crate) fn new(key: &NodeKey, cluster_id: [u8; 16], root: Caller) -> Self {
+    pub(crate) fn new(key: &NodeKey, cluster_id: [u8; 16], root: Caller, region: Region) -> Self {
         Self {
             node: key.node(),
             key: EncodingKey::from_ed_der(key.pkcs8()),
             issuer: format!("shoal:{:032x}", u128::from_be_bytes(cluster_id)),
             root,
+            region,
             verified: Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN))),
         }
     }
 
     /// A token for [`ACCESS_SECONDS`].
     pub(crate) fn issue(&self, caller: &Caller, access: Vec<Grant>) -> Result<String, TokenError> {
-        self.sign(caller, SERVICE, ACCESS_SECONDS, access, None)
+        self.sign(&Claims { access, ..self.claim(caller, SERVICE, ACCESS_SECONDS)? })
     }
 
     /// A refresh token, void once the principal's password is another one.
     pub(crate) fn issue_refresh(&self, caller: &Caller, password_hash: &str) -> Result<String, TokenError> {
-        self.sign(caller, REFRESH, REFRESH_SECONDS, Vec::new(), Some(fingerprint(password_hash)))
+        let password = Some(fingerprint(password_hash));
+        self.sign(&Claims { password, ..self.claim(caller, REFRESH, REFRESH_SECONDS)? })
     }
 
-    fn sign(
+    /// An authorization token, and when it ends, in milliseconds. It says who; what they may is asked of each request.
+    pub(crate) fn issue_password(
         &self,
         caller: &Caller,
-        audience: &str,
-        seconds: u64,
-        access: Vec<Grant>,
-        password: Option<String>,
-    ) -> Result<String, TokenError> {
+        key: &AccessKeyId,
+        region: &Region,
+    ) -> Result<(String, u64), TokenError> {
+        let ends_ms = (unix_seconds() + PASSWORD_SECONDS) * 1000;
+        let (region, key) = (Some(region.to_string()), Some(key.to_string()));
+        let claims = Claims { region, key, ..self.claim(caller, PASSWORD, PASSWORD_SECONDS)? };
+        Ok((self.sign(&claims)?, ends_ms))
+    }
+
+    /// Whose authorization token it is, unless it was revoked, alone, with all that its owner had, or with its key.
+    pub(crate) fn verify_password(&self, reader: &StateReader, token: &str) -> Result<Caller, AuthError> {
+        let unavailable = |error: ReadError| AuthError::Unavailable(error);
+        let claims = self.claims(reader, token, PASSWORD)?;
+        if claims.region.as_deref() != Some(self.region.as_str()) {
+            return Err(AuthError::Invalid);
+        }
+        let caller = self.caller(&claims.sub).ok_or(AuthError::Invalid)?;
+        let id = u128::from_str_radix(&claims.jti, 16).map_err(|_| AuthError::Invalid)?.to_be_bytes();
+        let revoked =
+            state::principal::revoked::is_revoked(reader, &id).map_err(|error| unavailable(error.into()))?;
+        let key: AccessKeyId =
+            claims.key.as_deref().unwrap_or_default().parse().map_err(|_| AuthError::Invalid)?;
+        let record = state::principal::access_key::access_key(reader, &key)
+            .map_err(|error| unavailable(error.into()))?;
+        let counts =
+            record.is_some_and(|record| record.state == KeyState::Active && caller == record.owner.into());
+        let owner = state::principal::identity::identity(reader, &caller)
+            .map_err(|error| unavailable(error.into()))?;
+        match owner {
+            Some(owner) if counts && !revoked && claims.iat * 1000 >= owner.tokens_valid_from_ms => {
+                Ok(caller)
+            }
+            _ => Err(AuthError::Invalid),
+        }
+    }
+
+    fn sign(&self, claims: &Claims) -> Result<String, TokenError> {
+        let header = Header { kid: Some(self.node.to_string()), ..Header::new(Algorithm::EdDSA) };
+        Ok(jsonwebtoken::encode(&header, claims, &self.key)?)
+    }
+
+    fn claim(&self, caller: &Caller, audience: &str, seconds: u64) -> Result<Claims, TokenError> {
         let now = unix_seconds();
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
-        let claims = Claims {
+        Ok(Claims {
             iss: self.issuer.clone(),
             sub: caller.to_string(),
             aud: audience.to_owned(),
@@ -110,11 +162,11 @@ impl Tokens {
             nbf: now,
             iat: now,
             jti: format!("{:032x}", u128::from_be_bytes(random)),
-            access,
-            password,
-        };
-        let header = Header { kid: Some(self.node.to_string()), ..Header::new(Algorithm::EdDSA) };
-        Ok(jsonwebtoken::encode(&header, &claims, &self.key)?)
+            access: Vec::new(),
+            password: None,
+            region: None,
+            key: None,
+        })
     }
 
     /// Whose access token it is and what it is for.

@@ -50,6 +50,11 @@ impl<'a> Input<'a> {
         self.members.iter().find(|(name, _)| *name == member).map(|(_, datum)| datum)
     }
 
+    /// Whether such a structure can have the member at all: for what most operations have, and some not.
+    pub fn may_have(&self, member: &str) -> bool {
+        self.known.0.iter().any(|known| known.name == member)
+    }
+
     /// Whether a member is there; `null` is not.
     pub fn has(&self, member: &str) -> bool {
         self.get(member).is_some()

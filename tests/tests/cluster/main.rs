@@ -4,6 +4,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod access_keys;
 mod addresses;
 mod anywhere;
 mod backup;

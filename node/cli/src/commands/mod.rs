@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod blob;
+pub(crate) mod key;
 pub(crate) mod layout;
 pub(crate) mod node;
 pub(crate) mod replace;

@@ -4,6 +4,7 @@
 mod backup;
 mod blobs;
 mod health;
+mod keys;
 mod layout;
 mod nodes;
 mod problem;
@@ -24,6 +25,7 @@ use cluster_core::access::{Action, Facts, Resource};
 use cluster_core::command::{Command, Response};
 use peer::PeerAddress;
 
+use crate::adapters::secrets::Secrets;
 use crate::auth::{AuthError, Authenticator, Verdict};
 use crate::http::server::Connection;
 use crate::jobs::scrub::Progress;
@@ -57,6 +59,8 @@ pub(crate) struct Admin {
     pub(crate) here: PeerAddress,
     /// Set on an edge.
     pub(crate) edge: Option<Edge>,
+    /// Seals the secrets of access keys.
+    pub(crate) secrets: Secrets,
     /// Asked about, and for a pass.
     pub(crate) scrub: Arc<Progress>,
 }
@@ -71,6 +75,10 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/status", get(status::show))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/api/v1/keys", get(keys::list).post(keys::create))
+        .route("/api/v1/keys/{id}", delete(keys::delete))
+        .route("/api/v1/keys/{id}/enable", post(keys::enable))
+        .route("/api/v1/keys/{id}/disable", post(keys::disable))
         .route("/api/v1/layout", post(layout::apply))
         .route("/api/v1/layout/plan", post(layout::plan))
         .route("/api/v1/backup", get(backup::save))

@@ -8,9 +8,9 @@ use proto::manifest::{MAX_MANIFEST_BYTES, Manifest, Oddity};
 use proto::name::{Reference, RepositoryName, Tag};
 use serde_json::json;
 
-use super::body::{self, BodyError};
 use super::error::{Code, OciError};
 use super::{Exchange, conditions, reply};
+use crate::api::body::{self, BodyError};
 use crate::registry::{FoundManifest, ManifestPut, ManifestRefusal};
 use crate::telemetry::metrics::OperationLabels;
 

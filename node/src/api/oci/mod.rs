@@ -3,7 +3,6 @@
 
 mod access;
 mod blob;
-mod body;
 mod catalog;
 mod conditions;
 mod edge;

@@ -10,9 +10,9 @@ use proto::name::RepositoryName;
 use serde_json::{Map, Value};
 
 use super::Api;
-use super::body::read_all;
 use super::error::{Code, OciError};
 use super::query::Query;
+use crate::api::body::read_all;
 use crate::auth::scope::Grant;
 use crate::auth::token::ACCESS_SECONDS;
 use crate::auth::{AuthError, Identity, Secret, Verdict};

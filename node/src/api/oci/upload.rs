@@ -11,12 +11,12 @@ use proto::name::RepositoryName;
 use proto::range::ChunkRange;
 use proto::upload::UploadId;
 
-use super::body::{BodyError, timed};
 use super::error::{Code, OciError};
 use super::operation::UploadVerb;
 use super::query::Query;
 use super::{Exchange, reply};
 use crate::adapters::relay::RelayError;
+use crate::api::body::{BodyError, timed};
 use crate::auth::Verdict;
 use crate::telemetry::metrics::OperationLabels;
 

@@ -1,0 +1,117 @@
+//! Access keys, and the passwords that they buy, at every node of a cluster.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::cluster::{Cluster, operate};
+use tests::http::Client;
+use tests::signed::{Headers, SigningClient, error_type};
+use tests::{Server, wait_until};
+
+use crate::alone;
+
+/// How long a key or token may go on counting at a node after it was disabled (issue of access: 1 s), and then some
+/// for a busy machine.
+const SOON: Duration = Duration::from_secs(5);
+
+fn make(node: &Server) -> (String, SigningClient) {
+    let made = operate(node, &["key", "create", "--output", "json"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let key: Value = serde_json::from_slice(&made.stdout).expect("a document");
+    (key["id"].as_str().expect("an id").to_owned(), SigningClient::new(&key))
+}
+
+fn log_in(node: &Server, password: &str) -> u16 {
+    Client::basic(node.host(), "AWS", password).get("/v2/").send().status
+}
+
+#[test]
+fn a_key_made_at_one_node_signs_at_all_and_its_passwords_log_in_everywhere() {
+    let _alone = alone();
+    let mut cluster = Cluster::start(3);
+    let edge = cluster.join_edge(&[]);
+    let (id, client) = make(&cluster.nodes[1]);
+    cluster.nodes[0].root().push_image("team/app", "v1");
+    // The secret was sealed at one node: the others were given what opens it.
+    let mut passwords = Vec::new();
+    for node in cluster.nodes.iter().chain([&edge]) {
+        let answer =
+            client.call(node.host(), "DescribeRepositories", &json!({"repositoryNames": ["team/app"]}));
+        answer.assert_status(200);
+        let answer: Value = serde_json::from_slice(&answer.body).expect("a document");
+        let repository = &answer["repositories"][0];
+        assert_eq!(repository["repositoryArn"], "arn:aws:ecr:local:000000000000:repository/team/app");
+        let missing =
+            client.call(node.host(), "DescribeRepositories", &json!({"repositoryNames": ["no/app"]}));
+        assert_eq!(error_type(&missing), "400 RepositoryNotFoundException");
+        passwords.push(client.password(node.host()));
+    }
+    for (node, password) in cluster
+        .nodes
+        .iter()
+        .chain([&edge])
+        .flat_map(|node| passwords.iter().map(move |password| (node, password)))
+    {
+        assert!(!password.contains(':'), "the client splits at it");
+        assert_eq!(log_in(node, password), 200);
+        assert_eq!(log_in(node, &password.replace('.', "-")), 401);
+    }
+    // Another region's password is for another registry.
+    let elsewhere = client.clone().in_region("eu-west-1").password(cluster.nodes[0].host());
+    assert_eq!(log_in(&cluster.nodes[0], &elsewhere), 401);
+    // A node that starts again needs nobody to tell it the secrets' keys.
+    cluster.nodes[2].kill9();
+    cluster.nodes[2].restart();
+    wait_until("the node to answer signed requests again", SOON * 6, || {
+        client.call(cluster.nodes[2].host(), "DescribeRepositories", &json!({})).status == 200
+    });
+    // Disabled: nothing counts any more, anywhere.
+    assert!(operate(&cluster.nodes[0], &["key", "disable", &id]).status.success());
+    for node in cluster.nodes.iter().chain([&edge]) {
+        wait_until("the key to be worth nothing", SOON, || {
+            let answer = client.call(node.host(), "DescribeRepositories", &json!({}));
+            error_type(&answer) == "400 UnrecognizedClientException"
+        });
+        wait_until("its passwords to be worth nothing", SOON, || log_in(node, &passwords[0]) == 401);
+    }
+    assert!(operate(&cluster.nodes[2], &["key", "enable", &id]).status.success());
+    wait_until("the key to count again", SOON, || log_in(&cluster.nodes[0], &passwords[0]) == 200);
+    // Two are the most; and gone is gone.
+    make(&cluster.nodes[0]);
+    let third = operate(&cluster.nodes[0], &["key", "create"]);
+    assert!(String::from_utf8_lossy(&third.stderr).contains("delete one first"));
+    assert!(operate(&cluster.nodes[0], &["key", "delete", &id]).status.success());
+    wait_until("the key to be gone", SOON, || log_in(&cluster.nodes[1], &passwords[1]) == 401);
+    let again = operate(&cluster.nodes[0], &["key", "enable", &id]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("no such access key"));
+}
+
+#[test]
+fn requests_that_were_changed_or_not_signed_are_refused_by_ecrs_names() {
+    let _alone = alone();
+    let cluster = Cluster::start(1);
+    let (_, client) = make(&cluster.nodes[0]);
+    let host = cluster.nodes[0].host();
+    let call = |body: &[u8], change: &dyn Fn(&mut Headers)| {
+        error_type(&client.call_with(host, "DescribeRepositories", body, change))
+    };
+    let set = |name: &'static str, to: &'static str| {
+        move |headers: &mut Headers| {
+            headers.retain(|(known, _)| known != name);
+            headers.push((name.to_owned(), to.to_owned()));
+        }
+    };
+    assert_eq!(call(b"{}", &|_| {}), "200 ");
+    let unsigned = |headers: &mut Headers| headers.retain(|(name, _)| name != "authorization");
+    assert_eq!(call(b"{}", &unsigned), "400 MissingAuthenticationTokenException");
+    assert_eq!(call(b"{}", &set("authorization", "AWS4-HMAC-SHA256 x")), "400 IncompleteSignatureException");
+    let target = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken";
+    assert_eq!(call(b"{}", &set("x-amz-target", target)), "400 InvalidSignatureException");
+    assert_eq!(call(b"{}", &set("x-amz-target", "Other.Thing")), "400 UnknownOperationException");
+    assert_eq!(call(b"{}", &set("x-amz-date", "20200101T000000Z")), "400 InvalidSignatureException");
+    assert_eq!(call(b"{}", &set("x-amz-security-token", "x")), "400 InvalidSignatureException");
+    assert_eq!(call(b"[]", &|_| {}), "400 SerializationException");
+    assert_eq!(call(br#"{"maxResults": 0}"#, &|_| {}), "400 InvalidParameterException");
+    assert_eq!(call(br#"{"nextToken": "x"}"#, &|_| {}), "400 InvalidParameterException");
+    assert_eq!(call(br#"{"registryId": "111122223333"}"#, &|_| {}), "400 AccessDeniedException");
+}
