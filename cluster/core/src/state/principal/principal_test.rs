@@ -195,6 +195,10 @@ fn a_role_has_a_trust_policy_and_sessions_of_bounded_length() {
     world.refused(create_role("r", &"t".repeat(4097), 900), limit(Bound::TrustPolicyBytes));
     world.done(create_role("r", "{}", 900));
     world.refused(create_role("r", "{ }", 900), PrincipalRefusal::Exists(Noun::Role));
+    let session = SessionName::new(&name("r"), "s").unwrap();
+    let caller = Caller::Session { account: default_account(), role: name("r"), name: session };
+    let before = world.identity(&caller).unwrap().tokens_valid_from_ms;
+    assert_eq!(before, 1000, "sessions of one that had the name before are void");
     let update = |trust: Option<&str>, max_session_seconds, tokens_valid_from_ms| {
         PrincipalCommand::UpdateRole(UpdateRole {
             account: default_account(),
@@ -211,8 +215,6 @@ fn a_role_has_a_trust_policy_and_sessions_of_bounded_length() {
     world.done(update(None, None, 3000));
     let role = role::role(&world.view, &default_account(), &name("r")).unwrap().unwrap();
     assert_eq!((role.trust_policy.as_str(), role.max_session_seconds), ("{ }", 43_200));
-    let session = SessionName::new(&name("r"), "s").unwrap();
-    let caller = Caller::Session { account: default_account(), role: name("r"), name: session };
     world.done(put_policy(entity(EntityKind::Role, "r"), "p", "{}"));
     let identity = world.identity(&caller).unwrap();
     assert_eq!((identity.tokens_valid_from_ms, identity.sources.len()), (3000, 1));
@@ -378,10 +380,16 @@ fn a_revoked_authorization_is_known_until_it_expires_by_itself() {
     world.now_ms = 3001;
     world.done(revoke(3, 9000));
     assert!(!known(&world, 1) && known(&world, 2) && known(&world, 3));
-    for number in 10..110 {
-        world.run_fast(revoke(number, 4000));
-    }
+    // One that has expired, for longer this time.
     world.now_ms = 4001;
+    world.done(revoke(2, 4000));
+    world.done(revoke(2, 4500));
+    assert!(known(&world, 2) && known(&world, 3));
+    world.now_ms = 4200;
+    for number in 10..110 {
+        world.run_fast(revoke(number, 4500));
+    }
+    world.now_ms = 4501;
     for _ in 0..2 {
         assert_eq!(world.run_fast(revoke(4, 9000)), DONE);
     }
