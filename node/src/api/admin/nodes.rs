@@ -1,6 +1,7 @@
 //! `/api/v1/nodes`: who belongs to the cluster, and what is asked of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
@@ -21,6 +22,9 @@ use super::Admin;
 use super::problem::Refusal;
 use super::view::View;
 use crate::http::server::Connection;
+
+/// For the leader to take a removed node's vote away.
+const LETTING_GO: Duration = Duration::from_secs(10);
 
 /// `GET`: all nodes.
 pub(super) async fn list(
@@ -171,7 +175,10 @@ pub(super) async fn remove(
     }
     let removal = if query.force { Removal::Forced } else { Removal::Drained };
     match admin.propose(Command::Node(Box::new(NodeCommand::Remove { node, removal }))).await? {
-        Response::NodeRemoved => Ok(Json(was)),
+        Response::NodeRemoved => {
+            lets_go(&admin, node).await?;
+            Ok(Json(was))
+        }
         Response::NotFound => Err(Refusal::NotFound("there is no such node")),
         Response::StillNeeded { example: Some(blob) } => Err(Refusal::Conflict(format!(
             "blobs would have too few copies without it, for example {blob}: drain it and wait, or force it"
@@ -180,6 +187,17 @@ pub(super) async fn remove(
             Err(Refusal::Conflict("no other node could keep the blobs: let one join first".to_owned()))
         }
         _ => Err(Refusal::Unavailable("unexpected answer of the state machine")),
+    }
+}
+
+/// Waits until a removed node does not vote any more: whoever is told that it is gone may switch it off at once, and
+/// with two voters that would be the end of the quorum.
+async fn lets_go(admin: &Admin, node: NodeId) -> Result<(), Refusal> {
+    let mut members = admin.metadata.members();
+    let gone = members.wait_for(|present| !present.members.contains_key(&node));
+    match tokio::time::timeout(LETTING_GO, gone).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(Refusal::Unavailable("the node is removed but may still vote: do not stop it yet")),
     }
 }
 
