@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -70,19 +70,19 @@ fn a_wrong_clock_of_one_node_has_no_wrong_outcome() {
     rig.assert_no_panics();
 }
 
-/// A token of the node with the wrong clock: at a node with the right one it counts only where the two differ by little
-/// (A42: 60 s ahead, and behind as long as it lives besides). What the clock is says the token: `libfaketime` keeps what
+/// A token of the node with the wrong clock: at another node it counts only where the two clocks differ by little
+/// (A42: 60 s ahead, and behind as long as it lives besides). What the clocks are say their tokens: `libfaketime` keeps what
 /// a clock at twice the speed has gained.
 fn assert_token_is_sound(rig: &Rig, node: usize, clock: &str) {
-    let target = "/token?service=shoal&scope=repository:team/clock:pull";
-    let answer = rig.client(node).get(target).send();
-    answer.assert_status(200);
-    let token = answer.json()["token"].as_str().expect("a token").to_owned();
-    let now =
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock that is set").as_secs();
-    let ahead = issued(&token) - i64::try_from(now).expect("seconds");
-    let other = Client::bearer(rig.client((node + 1) % 3).host(), &token);
-    let status = other.get("/v2/team/clock/tags/list").send().status;
+    let token = |node: usize| {
+        let answer = rig.client(node).get("/token?service=shoal&scope=repository:team/clock:pull").send();
+        answer.assert_status(200);
+        answer.json()["token"].as_str().expect("a token").to_owned()
+    };
+    let (other, token, others) = ((node + 1) % 3, token(node), token((node + 1) % 3));
+    let ahead = issued(&token) - issued(&others);
+    let status =
+        Client::bearer(rig.client(other).host(), &token).get("/v2/team/clock/tags/list").send().status;
     // 404: there is no such repository, and the token is good.
     let wanted: &[u16] = match ahead {
         -300..=50 => &[404],
