@@ -6,11 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tests::cluster::PATIENCE;
 use tests::content::{bytes_of, media_type, unique_bytes};
 use tests::http::Client;
 use tests::namespace::Namespace;
 use tests::raw::Answer;
 use tests::registry::Image;
+use tests::wait_until;
 
 use crate::dice::Dice;
 use crate::rig::{Rig, status};
@@ -40,7 +42,8 @@ fn a_node_far_behind_catches_up_over_links_that_are_cut_again_and_again() {
         let mut newest = 0;
         for number in 0..MANIFESTS {
             newest = round * MANIFESTS + number + 1;
-            put(&writer, &image, newest).assert_status(201);
+            // A busy cluster may refuse one: that is no fault of the node that is away.
+            wait_until("the manifest to be taken", PATIENCE, || put(&writer, &image, newest).status == 201);
         }
         let goal = status(&writer).and_then(|status| status["applied_index"].as_u64()).expect("an index");
         let before = installed(&rig, away);
