@@ -82,7 +82,7 @@ impl Cluster {
     pub fn wait_for_voters(&mut self, voters: u64) {
         self.wait_for_status("the voters to settle", |status| {
             let found = status["voters"].as_u64();
-            if found == Some(voters) { Ok(()) } else { Err(format!("{found:?} voters")) }
+            if found == Some(voters) { Ok(()) } else { Err(format!("{found:?} voters: {status:#}")) }
         });
     }
 

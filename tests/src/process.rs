@@ -136,12 +136,12 @@ fn append_to(path: &Path) -> anyhow::Result<File> {
     file.with_context(|| format!("opening {}", path.display()))
 }
 
-/// The last lines of a file; what went wrong when it cannot be read.
+/// The last lines of a log, without those of requests that went well; what went wrong when it cannot be read.
 pub fn tail_of(path: &Path) -> String {
     match fs::read(path) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            let lines: Vec<&str> = text.lines().collect();
+            let lines: Vec<&str> = text.lines().filter(|line| !line.contains(" INFO request{")).collect();
             lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
         }
         Err(error) => format!("({}: {error})", path.display()),

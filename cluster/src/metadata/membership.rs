@@ -128,7 +128,17 @@ impl Changes {
     pub(super) async fn apply_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), MembershipError> {
         let _turn = self.turn()?;
         self.complete().await?;
-        self.set_voters(voters).await
+        let (own, present) = (self.group.node, Members::of(&self.membership()).voters);
+        if !present.contains(&own) || voters.contains(&own) {
+            return self.set_voters(voters).await;
+        }
+        // A leader without a vote would lead on, and count no majority that it is part of: another one takes over first,
+        // and makes the change.
+        if present.len() == 1 {
+            return self.set_voters(voters.into_iter().chain([own]).collect()).await;
+        }
+        raft::hand_over(&self.group.raft, own.get(), &self.group.link).await;
+        Err(MembershipError::NotLeader)
     }
 
     pub(super) async fn remove(&self, node: NodeId) -> Result<(), MembershipError> {
@@ -171,6 +181,9 @@ impl Changes {
     }
 
     fn lag(&self, node: NodeId) -> u64 {
+        if node == self.group.node {
+            return 0;
+        }
         let metrics = self.group.raft.metrics();
         let metrics = metrics.borrow();
         let replication = metrics.replication.as_ref();

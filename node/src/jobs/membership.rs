@@ -133,6 +133,10 @@ impl Membership {
     async fn choose_voters(&self, nodes: &[(NodeId, NodeRecord)]) -> Result<(), Trouble> {
         let status = self.metadata.status();
         let behind = |node: &NodeId| {
+            // Who looks leads, and nobody is ahead of it; it may have no vote.
+            if node.get() == status.node {
+                return false;
+            }
             let follower = status.followers.iter().find(|follower| follower.node == node.get());
             follower.is_none_or(|follower| follower.matching_index.is_none() || follower.lag > CAUGHT_UP)
         };

@@ -156,9 +156,20 @@ fn votes_are_pinned_and_what_would_end_the_cluster_is_refused() {
         if status["voters"] == 1 { Ok(()) } else { Err(status.to_string()) }
     });
     out(&cluster.operate(&["node", "unpin", &second]));
-    cluster.wait_for_status("two voters again", |status| {
+    let two = |status: &serde_json::Value| {
         if status["voters"] == 2 { Ok(()) } else { Err(status.to_string()) }
+    };
+    cluster.wait_for_status("two voters again", two);
+    // Whoever leads goes on until another one does, and votes again once it may.
+    let leads = cluster.leader();
+    let leader = id_of(&cluster.nodes[leads]).expect("an id");
+    out(&cluster.operate(&["node", "pin", "--never", &leader]));
+    cluster.wait_for_status("the other one alone", |status| {
+        let is_other = status["leader"].as_str().is_some_and(|other| other != leader);
+        if status["voters"] == 1 && is_other { Ok(()) } else { Err(status.to_string()) }
     });
+    out(&cluster.operate(&["node", "unpin", &leader]));
+    cluster.wait_for_status("two voters at the end", two);
 }
 
 #[test]
