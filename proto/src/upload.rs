@@ -8,7 +8,8 @@ use crate::identity::NodeId;
 /// Names an upload session and, later, the generation of the blob that came from it
 /// (consistency promise R2: every upload has a unique generation).
 ///
-/// Text form: `<node>-<32 hex digits>`; safe as a path element and without characters that URLs escape.
+/// Text form: `<node>-<32 hex digits>`; safe as a path element and without characters that URLs escape. An id that
+/// [`UploadId::fresh`] made also has the form of a UUID, which Amazon ECR's API demands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UploadId {
     node: NodeId,
@@ -19,6 +20,37 @@ impl UploadId {
     /// An id on `node`. `random` must come from the system's secure source.
     pub fn new(node: NodeId, random: u128) -> Self {
         Self { node, random }
+    }
+
+    /// A new id on `node`. `random` must come from the system's secure source. 64 bits suffice: an id is unique among
+    /// those of its node, and whose session it is, not who knows its id, decides who may use it.
+    pub fn fresh(node: NodeId, random: u64) -> Self {
+        Self { node, random: u128::from(random) << 64 }
+    }
+
+    /// As 8-4-4-4-12 lower-case hex digits: the node, then the random bits; `None` if it was not made by
+    /// [`UploadId::fresh`].
+    pub fn to_uuid(&self) -> Option<String> {
+        let [random, rest] = [self.random >> 64, self.random & u128::from(u64::MAX)];
+        if rest != 0 {
+            return None;
+        }
+        let digits = format!("{:016x}{random:016x}", self.node.get());
+        let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| digits.get(part));
+        let parts: Option<Vec<&str>> = parts.into_iter().collect();
+        Some(parts?.join("-"))
+    }
+
+    /// Reads what [`UploadId::to_uuid`] wrote, in either case; `None` for anything else.
+    pub fn from_uuid(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        if lengths != [8, 4, 4, 4, 12] || !text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit()) {
+            return None;
+        }
+        let number = u128::from_str_radix(&parts.concat(), 16).ok()?;
+        let [node, random] = [number >> 64, number & u128::from(u64::MAX)].map(u64::try_from);
+        Some(Self::fresh(NodeId::new(node.ok()?)?, random.ok()?))
     }
 
     /// The node that holds the session's bytes.
@@ -80,7 +112,34 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn only_a_uuid_of_a_fresh_id_is_one() {
+        let node = NodeId::new(0x0123_4567_89ab_cdef).expect("not zero");
+        let uuid = "01234567-89ab-cdef-fedc-ba9876543210";
+        assert_eq!(UploadId::fresh(node, 0xfedc_ba98_7654_3210).to_uuid().as_deref(), Some(uuid));
+        assert_eq!(UploadId::new(node, 1).to_uuid(), None);
+        for wrong in [
+            "00000000-0000-0000-fedc-ba9876543210",
+            "0123456789abcdeffedcba9876543210",
+            "01234567-89ab-cdef-fedc-ba987654321g",
+            "+1234567-89ab-cdef-fedc-ba9876543210",
+            "01234567-89ab-cdef-fedc-ba98765432101",
+            "012345678-9ab-cdef-fedc-ba9876543210",
+            "",
+        ] {
+            assert_eq!(UploadId::from_uuid(wrong), None, "{wrong}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn uuids_round_trip(node in 1u64.., random: u64) {
+            let id = UploadId::fresh(NodeId::new(node).expect("not zero"), random);
+            let uuid = id.to_uuid().expect("a fresh one");
+            prop_assert_eq!(UploadId::from_uuid(&uuid), Some(id));
+            prop_assert_eq!(UploadId::from_uuid(&uuid.to_uppercase()), Some(id));
+        }
+
         #[test]
         fn ids_round_trip(node in 1u64.., random: u128) {
             let id = UploadId::new(NodeId::new(node).expect("not zero"), random);

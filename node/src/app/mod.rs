@@ -34,7 +34,7 @@ use crate::adapters::relay::{self, Relay};
 use crate::adapters::secrets::Secrets;
 use crate::adapters::transport::{self, PeerTransport};
 use crate::api::admin::{self, Admin};
-use crate::api::ecr::{self, Ecr, Signatures};
+use crate::api::ecr::{self, Ecr, ShortParts, Signatures};
 use crate::api::oci::{self, Api};
 use crate::auth::keyring::Keyring;
 use crate::auth::node_key::NodeKey;
@@ -261,9 +261,14 @@ impl Node {
         parts.secrets.serve();
         let signatures = Arc::new(Signatures::new(metadata.clone(), parts.secrets.clone())?);
         // Whatever can be passed on is answered for others, too.
+        let short_parts = Arc::new(ShortParts::new());
         let dialects = |relay: Option<Relay>| {
             let api = Arc::new(api(relay));
-            oci::router(api.clone()).merge(ecr::router(Arc::new(Ecr { api, signatures: signatures.clone() })))
+            oci::router(api.clone()).merge(ecr::router(Arc::new(Ecr {
+                api,
+                signatures: signatures.clone(),
+                short_parts: short_parts.clone(),
+            })))
         };
         relay::serve(peers, dialects(None));
         let relay = Relay::new(peers.clone(), directory.clone(), tasks.clone());

@@ -7,13 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster::{ReadError, StateReader};
 use cluster_core::access::Caller;
+use cluster_core::key::RepositoryId;
 use cluster_core::record::{KeyState, NodeKind};
 use cluster_core::state;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use lru::LruCache;
 use proto::credential::AccessKeyId;
 use proto::digest::{self, Digest};
-use proto::identity::{NodeId, Region};
+use proto::identity::{NodeId, Region, RegistryId};
 use serde::{Deserialize, Serialize};
 
 use super::node_key::NodeKey;
@@ -26,6 +27,10 @@ pub(crate) const SERVICE: &str = "shoal";
 const REFRESH: &str = "shoal-refresh";
 /// The audience of authorization tokens: Docker's passwords, which GetAuthorizationToken gives (ECR specification §8.2).
 const PASSWORD: &str = "shoal-password";
+/// The audience of tokens that read one layer (GetDownloadUrlForLayer, ECR specification §6.1).
+const DOWNLOAD: &str = "shoal-download";
+/// Life of such a token in seconds.
+const DOWNLOAD_SECONDS: u64 = 3600;
 /// Life of an authorization token in seconds.
 const PASSWORD_SECONDS: u64 = 12 * 3600;
 /// Life of an access token in seconds.
@@ -116,6 +121,26 @@ impl Tokens {
         let (region, key) = (Some(region.to_string()), Some(key.to_string()));
         let claims = Claims { region, key, ..self.claim(caller, PASSWORD, PASSWORD_SECONDS)? };
         Ok((self.sign(&claims)?, ends_ms))
+    }
+
+    /// A token that reads one blob of one repository for [`DOWNLOAD_SECONDS`], in whoever's hands.
+    pub(crate) fn issue_download(
+        &self,
+        repository: &RepositoryId,
+        digest: &Digest,
+    ) -> Result<String, TokenError> {
+        let sub = format!("{}/{}@{digest}", repository.registry, repository.name);
+        self.sign(&Claims { sub, ..self.claim(&Caller::Anonymous, DOWNLOAD, DOWNLOAD_SECONDS)? })
+    }
+
+    /// Which blob a token of [`Tokens::issue_download`] reads.
+    pub(crate) fn verify_download(
+        &self,
+        reader: &StateReader,
+        token: &str,
+    ) -> Result<(RepositoryId, Digest), AuthError> {
+        let claims = self.claims(reader, token, DOWNLOAD)?;
+        blob_of(&claims.sub).ok_or(AuthError::Invalid)
     }
 
     /// Whose authorization token it is, unless it was revoked, alone, with all that its owner had, or with its key.
@@ -233,6 +258,15 @@ impl Tokens {
         let issued = claims.iat <= unix_seconds() + LEEWAY_SECONDS;
         if issued { Ok(claims) } else { Err(AuthError::Invalid) }
     }
+}
+
+/// `<account>/<region>/<name>@<digest>`.
+fn blob_of(subject: &str) -> Option<(RepositoryId, Digest)> {
+    let (repository, digest) = subject.split_once('@')?;
+    let (account, rest) = repository.split_once('/')?;
+    let (region, name) = rest.split_once('/')?;
+    let registry = RegistryId { account: account.parse().ok()?, region: region.parse().ok()? };
+    Some((RepositoryId { registry, name: name.parse().ok()? }, digest.parse().ok()?))
 }
 
 /// Names a password without telling it.

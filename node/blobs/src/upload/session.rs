@@ -62,11 +62,11 @@ impl Progress {
 impl Session {
     /// A new session with a fresh id.
     pub(super) fn new(inner: &Inner, owner: UploadOwner, algorithm: Algorithm) -> Result<Self, BlobError> {
-        let mut random = [0; 16];
+        let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| {
             BlobError::io("draw a random number for", inner.layout.root())(std::io::Error::other(error))
         })?;
-        let id = UploadId::new(inner.settings.node, u128::from_ne_bytes(random));
+        let id = UploadId::fresh(inner.settings.node, u64::from_ne_bytes(random));
         let state = State {
             phase: Phase::Idle,
             offset: 0,

@@ -4,8 +4,10 @@
 //! per noun. Owns how the dialect looks over HTTP; what it may say is known to `proto::ecr`.
 
 mod authorization;
+mod layer;
 mod repository;
 mod signature;
+mod upload;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,9 +19,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::post;
-use cluster::ReadError;
+use blobs::BlobStore;
+use cluster::{ReadError, StateReader};
 use cluster_core::access::Caller;
 use cluster_core::access::policy::{self, Context, Policies, Resource, evaluate};
+use cluster_core::key::RepositoryId;
+use cluster_core::state;
 use proto::credential::AccessKeyId;
 use proto::digest::{Algorithm, Digest};
 use proto::ecr::{Exception, Failure, Input, Model, Name, Operation, Output};
@@ -34,10 +39,12 @@ use crate::api::body::{BodyError, read_all};
 use crate::api::oci::Api;
 use crate::http::public_url::is_host;
 use crate::http::server::Connection;
+use crate::registry::RegistryError;
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics::{OperationLabels, RequestLabels};
 
 pub(crate) use signature::Signatures;
+pub(crate) use upload::ShortParts;
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -49,6 +56,8 @@ pub(crate) struct Ecr {
     pub(crate) api: Arc<Api>,
     /// Whose requests they are.
     pub(crate) signatures: Arc<Signatures>,
+    /// Which uploads of this node have parts that are too small.
+    pub(crate) short_parts: Arc<ShortParts>,
 }
 
 /// One request on its way through a handler.
@@ -66,6 +75,36 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// The repository that the request names; refused unless the caller may do to it what the operation is called.
+    fn repository(&self) -> Result<RepositoryName, Failure> {
+        let name = self.input.parse("repositoryName")?;
+        self.authorize(&name)?;
+        Ok(name)
+    }
+
+    fn id(&self, name: &RepositoryName) -> RepositoryId {
+        RepositoryId { registry: self.registry.clone(), name: name.clone() }
+    }
+
+    /// The state as of now, in which the repository exists.
+    async fn exists(&self, name: &RepositoryName) -> Result<StateReader, Failure> {
+        let reader = self.ecr.api.registry.metadata.read().await.map_err(unread)?;
+        let found = state::repository::repository(&reader, &self.id(name));
+        match found.map_err(|error| unread(error.into()))? {
+            Some(_) => Ok(reader),
+            None => Err(Failure::repository_not_found(name, &self.registry.account)),
+        }
+    }
+
+    fn blobs(&self) -> &BlobStore {
+        &self.ecr.api.registry.blobs
+    }
+
+    /// An answer that begins with the repository, as many do.
+    fn about(&self, name: &RepositoryName) -> Output {
+        Output::new().with("registryId", self.registry.account.as_str()).with("repositoryName", name.as_str())
+    }
+
     /// Where the client reaches the registry: as it was configured, or as the request says, whose host is signed.
     fn endpoint(&self) -> Result<String, Failure> {
         if let Some(url) = &self.ecr.api.public_url {
@@ -122,7 +161,9 @@ async fn answer(State(ecr): State<Arc<Ecr>>, request: Request) -> Response {
         let response = match operation {
             None => render(Err(Failure::unknown_operation(target))),
             Some(_) if ecr.api.registry.edge.is_some() => pass(&ecr, &parts, body).await,
-            Some(operation) => render(handle(&ecr, &parts, body, operation).await),
+            Some(operation) => {
+                handle(&ecr, &parts, body, operation).await.unwrap_or_else(|failure| render(Err(failure)))
+            }
         };
         let (status, elapsed) = (response.status().as_u16(), began.elapsed());
         ecr.api.metrics.total.get_or_create(&RequestLabels { operation: name, status }).inc();
@@ -151,7 +192,7 @@ async fn pass(ecr: &Ecr, parts: &Parts, body: Body) -> Response {
     answered.unwrap_or_else(|error| render(Err(unavailable(&error))))
 }
 
-async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> Result<Output, Failure> {
+async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> Result<Response, Failure> {
     let connection = parts.extensions.get::<Connection>().ok_or_else(Failure::server)?;
     let limit = Model::body_limit(operation);
     let body = read_all(body, limit).await.map_err(|error| match error {
@@ -169,13 +210,24 @@ async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> R
     let named = if input.may_have("registryId") { input.parse_if::<AccountId>("registryId")? } else { None };
     let account = named.unwrap_or(own);
     let registry = RegistryId { account, region: scope.region };
-    act(Call { ecr, parts, connection, caller, key, registry, operation, input }).await
+    let mut call = Call { ecr, parts, connection, caller, key, registry, operation, input };
+    if matches!(operation.name(), Name::UploadLayerPart | Name::CompleteLayerUpload)
+        && let Some(answered) = upload::elsewhere(&call, &body).await
+    {
+        return answered;
+    }
+    act(&mut call).await.map(|output| render(Ok(output)))
 }
 
-async fn act(call: Call<'_>) -> Result<Output, Failure> {
+async fn act(call: &mut Call<'_>) -> Result<Output, Failure> {
     match call.operation.name() {
-        Name::GetAuthorizationToken => authorization::token(&call),
-        Name::DescribeRepositories => repository::describe(&call).await,
+        Name::GetAuthorizationToken => authorization::token(call),
+        Name::DescribeRepositories => repository::describe(call).await,
+        Name::BatchCheckLayerAvailability => layer::availability(call).await,
+        Name::GetDownloadUrlForLayer => layer::download_url(call).await,
+        Name::InitiateLayerUpload => upload::initiate(call).await,
+        Name::UploadLayerPart => upload::part(call).await,
+        Name::CompleteLayerUpload => upload::complete(call).await,
         _ => {
             call.authorize_at_all()?;
             Err(Failure::new(Exception::UnsupportedCommand, "this release does not have the operation yet"))
@@ -224,6 +276,10 @@ fn unavailable(error: &(dyn std::error::Error + 'static)) -> Failure {
 }
 
 fn unread(error: ReadError) -> Failure {
+    unavailable(&error)
+}
+
+fn unmade(error: RegistryError) -> Failure {
     unavailable(&error)
 }
 

@@ -6,6 +6,7 @@ use axum::response::Response;
 use blobs::BlobCopy;
 use bytes::Bytes;
 use cluster_core::access::Action;
+use cluster_core::key::RepositoryId;
 use cluster_core::record::BlobRecord;
 use proto::digest::Digest;
 use proto::name::RepositoryName;
@@ -27,8 +28,7 @@ pub(super) async fn read(
     head: bool,
 ) -> Result<Response, OciError> {
     let registry = &exchange.api.registry;
-    let repository = exchange.repository(name);
-    let found = registry.find_blob(&repository, &digest).await?;
+    let found = registry.find_blob(&exchange.repository(name), &digest).await?;
     let (copy, record) = found.ok_or_else(OciError::no_such_blob)?;
     if head {
         // A pusher that is told it is not there pushes it again, which heals it (promise 14). Only pushers
@@ -43,6 +43,28 @@ pub(super) async fn read(
             tracing::warn!(reason = %crate::telemetry::log::chain(&error), "lease not renewed");
         }
     }
+    answer(exchange, copy, &record, head).await
+}
+
+/// What a token of GetDownloadUrlForLayer names.
+pub(super) async fn download(
+    exchange: &Exchange<'_>,
+    repository: &RepositoryId,
+    digest: Digest,
+) -> Result<Response, OciError> {
+    let found = exchange.api.registry.find_blob(repository, &digest).await?;
+    let (copy, record) = found.ok_or_else(OciError::no_such_blob)?;
+    answer(exchange, copy, &record, exchange.is_head()).await
+}
+
+/// The bytes that are asked for, from here or another node.
+async fn answer(
+    exchange: &Exchange<'_>,
+    copy: BlobCopy,
+    record: &BlobRecord,
+    head: bool,
+) -> Result<Response, OciError> {
+    let digest = copy.digest;
     if conditions::not_modified(&exchange.parts.headers, &digest) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -55,8 +77,8 @@ pub(super) async fn read(
         }
         _ => Selection::Whole,
     };
-    let mut response = match send(exchange, &copy, &record, selection, head).await {
-        Err(error) if error.is_out_of_space() => return elsewhere(exchange, &record).await.ok_or(error),
+    let mut response = match send(exchange, &copy, record, selection, head).await {
+        Err(error) if error.is_out_of_space() => return elsewhere(exchange, record).await.ok_or(error),
         sent => sent?,
     };
     describe(&mut response, &digest);

@@ -22,18 +22,18 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, get};
 use cluster_core::access::{Facts, Resource};
 use cluster_core::key::RepositoryId;
 use proto::name::RepositoryName;
 use tracing::Instrument;
 
 use crate::adapters::relay::Relay;
-use crate::auth::{Authenticator, Identity};
+use crate::auth::{AuthError, Authenticator, Identity};
 use crate::http::public_url::PublicUrl;
 use crate::http::server::Connection;
 use crate::registry::Registry;
@@ -105,12 +105,30 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v2", any(answer))
         .route("/v2/", any(answer))
         .route("/v2/{*rest}", any(answer))
+        .route("/download/{token}", get(download))
         .with_state(api)
 }
 
 async fn token_endpoint(State(api): State<Arc<Api>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    observe(&api, &parts, "Token", token::handle(&api, &parts, body)).await
+    observe(&api, &parts, "Token", "/token", token::handle(&api, &parts, body)).await
+}
+
+/// A layer, for whoever has an address that GetDownloadUrlForLayer gave.
+async fn download(State(api): State<Arc<Api>>, Path(token): Path<String>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let work = async {
+        let connection =
+            parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
+        let (repository, digest) = {
+            let reader = api.registry.metadata.local().map_err(AuthError::Unavailable)?;
+            api.authenticator.tokens.verify_download(&reader, &token)?
+        };
+        let (api, parts, identity) = (&*api, &parts, Identity::ANONYMOUS);
+        blob::download(&Exchange { api, parts, connection, identity }, &repository, digest).await
+    };
+    // Whoever reads a log must not learn the address.
+    observe(&api, &parts, "DownloadLayer", "/download", work).await
 }
 
 async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -128,7 +146,7 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
             Err(reason) => Err(reason.into()),
         }
     };
-    observe(&api, &parts, name, work).await
+    observe(&api, &parts, name, parts.uri.path(), work).await
 }
 
 /// Authenticates, decides, acts.
@@ -225,11 +243,12 @@ async fn observe(
     api: &Api,
     parts: &Parts,
     operation: &'static str,
+    path: &str,
     work: impl Future<Output = Result<Response, OciError>>,
 ) -> Response {
     let began = Instant::now();
     let remote = parts.extensions.get::<Connection>().map(|connection| connection.remote);
-    let path: String = parts.uri.path().chars().take(512).collect();
+    let path: String = path.chars().take(512).collect();
     let span =
         tracing::info_span!("request", operation, method = %parts.method, path = ?path, remote = ?remote);
     async {
