@@ -3,6 +3,7 @@
 //! Used by the tests in `tests/` only, so a step that cannot be done fails the test at once.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+pub mod amazon;
 pub mod balancer;
 pub mod cgroup;
 pub mod cluster;
