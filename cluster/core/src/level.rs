@@ -8,8 +8,9 @@ use crate::record::NodeRecord;
 
 /// Of the first release with several nodes. Level 1 was release 0.1, whose one node has no record.
 pub const FIRST: u32 = 2;
-/// The newest that this release speaks: 3 has changes of the layout, 4 accounts and principals.
-pub const NEWEST: u32 = 4;
+/// The newest that this release speaks: 3 has changes of the layout, 4 accounts and principals, 5 what Amazon ECR's API
+/// does to repositories and images.
+pub const NEWEST: u32 = 5;
 
 /// What a release speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
