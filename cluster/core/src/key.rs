@@ -21,6 +21,10 @@
 //! f           account 0 region 0 name 0 subject digest, referrer's  record Referrer
 //! l           account 0 region 0 name 0 digest                      record Link
 //! L           account 0 region 0 digest name                        empty: a repository that links the blob
+//! i           account 0 region 0 name 0 digest                      record Image, if not as every image begins
+//! q           account 0 region 0 name 0 pushed_ms, 8 bytes, digest  empty: the manifest was pushed then
+//! I           account 0 region 0 name 0 child digest, index digest  empty: the index names the child
+//! w           -                                                     record ImageIndex: how far q and I are complete
 //! a           account                                               record Account, but perhaps of the default one
 //! U           account user                                          record User
 //! G           account group                                         record Group
@@ -39,6 +43,8 @@
 //! No account, region, name or tag contains the zero byte, so what belongs to one repository is one
 //! range, and listings come out in the byte order of the names. A digest says its own length in its first
 //! byte. Users, groups and roles stand in keys by `EntityName::unique_name`. A key's form never changes; another form takes another first byte.
+//!
+//! Longer than 300 lines, since only here it is seen that no two kinds of key meet.
 
 use proto::arn::EntityName;
 use proto::credential::{AccessKeyId, PolicyName};
@@ -149,7 +155,7 @@ pub(crate) fn tag(id: &RepositoryId, tag: &Tag) -> Vec<u8> {
 }
 
 pub(crate) fn manifest(id: &RepositoryId, digest: &Digest) -> Vec<u8> {
-    [within(b'm', id), digest.to_bytes()].concat()
+    [manifests(id), digest.to_bytes()].concat()
 }
 
 pub(crate) fn manifest_content(id: &RepositoryId, digest: &Digest) -> Vec<u8> {
@@ -173,6 +179,47 @@ pub(crate) fn referrers(id: &RepositoryId, subject: &Digest) -> Vec<u8> {
 pub(crate) fn referrer(id: &RepositoryId, subject: &Digest, digest: &Digest) -> Vec<u8> {
     [referrers(id, subject), digest.to_bytes()].concat()
 }
+
+/// Before every [`manifest`].
+pub(crate) const MANIFESTS: &[u8] = b"m";
+
+/// The repository and digest of a [`manifest`]'s key.
+pub(crate) fn parse_manifest(key: &[u8]) -> Option<(RepositoryId, Digest)> {
+    let mut parts = key.strip_prefix(MANIFESTS)?.splitn(4, |byte| *byte == 0);
+    let mut text = || parts.next().and_then(|part| std::str::from_utf8(part).ok());
+    let registry = RegistryId { account: text()?.parse().ok()?, region: text()?.parse().ok()? };
+    let name = text()?.parse().ok()?;
+    Some((RepositoryId { registry, name }, Digest::from_bytes(parts.next()?)?))
+}
+
+/// Before every [`manifest`] of a repository.
+pub(crate) fn manifests(id: &RepositoryId) -> Vec<u8> {
+    within(b'm', id)
+}
+
+pub(crate) fn image(id: &RepositoryId, digest: &Digest) -> Vec<u8> {
+    [within(b'i', id), digest.to_bytes()].concat()
+}
+
+/// Before every [`push`] of a repository.
+pub(crate) fn pushes(id: &RepositoryId) -> Vec<u8> {
+    within(b'q', id)
+}
+
+pub(crate) fn push(id: &RepositoryId, pushed_ms: u64, digest: &Digest) -> Vec<u8> {
+    [pushes(id).as_slice(), &pushed_ms.to_be_bytes(), &digest.to_bytes()].concat()
+}
+
+/// Before every [`index_of_child`] of a child.
+pub(crate) fn indexes_of_child(id: &RepositoryId, child: &Digest) -> Vec<u8> {
+    [within(b'I', id), child.to_bytes()].concat()
+}
+
+pub(crate) fn index_of_child(id: &RepositoryId, child: &Digest, index: &Digest) -> Vec<u8> {
+    [indexes_of_child(id, child), index.to_bytes()].concat()
+}
+
+pub(crate) const IMAGE_INDEX: &[u8] = b"w";
 
 pub(crate) fn link(id: &RepositoryId, digest: &Digest) -> Vec<u8> {
     [within(b'l', id), digest.to_bytes()].concat()

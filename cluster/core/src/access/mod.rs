@@ -9,7 +9,7 @@ pub mod policy;
 use proto::identity::{NodeId, RegistryId};
 
 use crate::command::node::Admission;
-use crate::command::{Command, NodeCommand};
+use crate::command::{Command, ImageCommand, NodeCommand};
 use crate::key::RepositoryId;
 pub use action::{Action, Verb};
 pub use policy::Caller;
@@ -51,6 +51,8 @@ pub fn edge_may_propose(node: NodeId, command: &Command) -> bool {
             NodeCommand::Add(add) => matches!(add.admission, Admission::Token { .. }),
             _ => false,
         },
+        // Clients pull from it.
+        Command::Image(command) => matches!(**command, ImageCommand::RecordPulls(_)),
         _ => false,
     }
 }
@@ -132,8 +134,10 @@ mod tests {
     use proto::upload::UploadId;
 
     use super::*;
+    use crate::command::image::{ImageName, IndexFrom};
     use crate::command::node::{Disk, NodePlace, Removal, UpdateNode};
     use crate::command::{ConfirmCopies, PrincipalCommand, Receipt};
+    use crate::record::StorageClass;
 
     fn registry(account: &str) -> RegistryId {
         RegistryId { account: account.parse().unwrap(), region: "home".parse().unwrap() }
@@ -206,5 +210,23 @@ mod tests {
         assert!(!may(&Command::RecountCopies { limit: 1 }));
         let revoke = PrincipalCommand::RevokeRobotToken { id: [1; 16] };
         assert!(!may(&Command::Principal(Box::new(revoke))), "it relays requests, and has no say of its own");
+    }
+
+    #[test]
+    fn an_edge_tells_of_pulls_and_changes_no_image() {
+        let own = NodeId::new(1).unwrap();
+        let may = |command| edge_may_propose(own, &Command::Image(Box::new(command)));
+        let repository =
+            RepositoryId { registry: registry("000000000001"), name: "team/app".parse().unwrap() };
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        assert!(may(ImageCommand::RecordPulls(Vec::new())));
+        for command in [
+            ImageCommand::Delete { repository: repository.clone(), image: ImageName::Digest(digest) },
+            ImageCommand::DeleteManifest { repository: repository.clone(), digest },
+            ImageCommand::SetStorageClass { repository, digest, target: StorageClass::Active },
+            ImageCommand::Index { from: IndexFrom::Last, limit: 1 },
+        ] {
+            assert!(!may(command.clone()), "{command:?}");
+        }
     }
 }

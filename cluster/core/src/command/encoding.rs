@@ -14,7 +14,7 @@ use wire::condition::Kind as ConditionKind;
 
 use super::{
     Batch, Command, CommitBlob, Condition, InitCluster, MountBlob, NodeCommand, PutManifest, RegisterNodeKey,
-    node_encoding, principal_encoding,
+    image_encoding, node_encoding, principal_encoding,
 };
 use crate::key::RepositoryId;
 use crate::level::{self, Levels};
@@ -80,11 +80,7 @@ impl Command {
     /// About how many bytes the command takes in the log.
     pub fn encoded_len(&self) -> usize {
         match self {
-            Self::PutManifest(put) => {
-                let annotations: usize =
-                    put.annotations.iter().map(|(name, text)| name.len() + text.len()).sum();
-                put.content.len() + annotations + 80 * (put.blobs.len() + put.children.len()) + 1024
-            }
+            Self::PutManifest(put) => put.encoded_len(),
             Self::MountBlob(mount) => 256 * (1 + mount.from.len()),
             Self::CommitBlob(commit) => 512 + 24 * commit.copies.len(),
             Self::ConfirmCopies(confirm) => {
@@ -92,8 +88,16 @@ impl Command {
             }
             Self::Node(_) => 4096,
             Self::Principal(command) => 4096 + command.text_len(),
+            Self::Image(command) => command.encoded_len(),
             _ => 512,
         }
+    }
+}
+
+impl PutManifest {
+    pub(super) fn encoded_len(&self) -> usize {
+        let annotations: usize = self.annotations.iter().map(|(name, text)| name.len() + text.len()).sum();
+        self.content.len() + annotations + 80 * (self.blobs.len() + self.children.len()) + 1024
     }
 }
 
@@ -146,10 +150,11 @@ fn to_wire(command: &Command) -> Kind {
         Command::ConfirmCopies(confirm) => node_encoding::confirm_to_wire(confirm),
         Command::RecountCopies { limit } => Kind::RecountCopies(wire::RecountCopies { limit: *limit }),
         Command::Principal(command) => Kind::Principal(principal_encoding::to_wire(command)),
+        Command::Image(command) => Kind::Image(image_encoding::to_wire(command)),
     }
 }
 
-fn put_to_wire(put: &PutManifest) -> wire::PutManifest {
+pub(super) fn put_to_wire(put: &PutManifest) -> wire::PutManifest {
     let sized = |(digest, size): &(Digest, u64)| wire::SizedDigest { digest: digest.to_bytes(), size: *size };
     wire::PutManifest {
         repository: Some(repository_to_wire(&put.repository)),
@@ -178,7 +183,7 @@ fn registry_to_wire(registry: &RegistryId) -> wire::Registry {
     wire::Registry { account: registry.account.to_string(), region: registry.region.to_string() }
 }
 
-fn repository_to_wire(id: &RepositoryId) -> wire::Repository {
+pub(super) fn repository_to_wire(id: &RepositoryId) -> wire::Repository {
     wire::Repository { registry: Some(registry_to_wire(&id.registry)), name: id.name.to_string() }
 }
 
@@ -228,6 +233,7 @@ fn from_wire(kind: Kind) -> Result<Command, DecodeError> {
         Kind::ConfirmCopies(confirm) => Command::ConfirmCopies(node_encoding::confirm(&confirm)?),
         Kind::RecountCopies(recount) => Command::RecountCopies { limit: recount.limit },
         Kind::Principal(command) => Command::Principal(Box::new(principal_encoding::from_wire(command)?)),
+        Kind::Image(command) => Command::Image(Box::new(image_encoding::from_wire(command)?)),
         kind => Command::Node(Box::new(node_from_wire(kind)?)),
     })
 }
@@ -246,7 +252,7 @@ fn node_from_wire(kind: Kind) -> Result<NodeCommand, DecodeError> {
     }
 }
 
-fn put_from_wire(put: wire::PutManifest) -> Result<PutManifest, DecodeError> {
+pub(super) fn put_from_wire(put: wire::PutManifest) -> Result<PutManifest, DecodeError> {
     let sized = |blob: &wire::SizedDigest| Ok((digest(&blob.digest)?, blob.size));
     Ok(PutManifest {
         repository: repository(put.repository)?,
@@ -276,7 +282,7 @@ fn registry(wire: Option<wire::Registry>) -> Result<RegistryId, DecodeError> {
     Ok(RegistryId { account: text(&wire.account, "account")?, region: text(&wire.region, "region")? })
 }
 
-fn repository(wire: Option<wire::Repository>) -> Result<RepositoryId, DecodeError> {
+pub(super) fn repository(wire: Option<wire::Repository>) -> Result<RepositoryId, DecodeError> {
     let wire = wire.ok_or(DecodeError::Field("repository"))?;
     Ok(RepositoryId { registry: registry(wire.registry)?, name: text(&wire.name, "repository name")? })
 }
@@ -310,4 +316,4 @@ pub(super) fn array<const N: usize>(bytes: Vec<u8>, field: &'static str) -> Resu
 
 #[cfg(test)]
 #[path = "encoding_test.rs"]
-mod tests;
+pub(super) mod tests;

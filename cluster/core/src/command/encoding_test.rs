@@ -14,14 +14,14 @@ use crate::command::{ConfirmCopies, Receipt, Response, TokenRefusal};
 use crate::record::{NodeKind, NodeState, VoterPin};
 use proto::identity::PeerKey;
 
-fn any_repository() -> impl Strategy<Value = RepositoryId> {
+pub(in crate::command) fn any_repository() -> impl Strategy<Value = RepositoryId> {
     ("[0-9]{12}", "[a-z][a-z0-9]{0,8}", "[a-z]{1,8}(/[a-z]{1,8}){0,3}").prop_map(|(account, region, name)| {
         let registry = RegistryId { account: account.parse().unwrap(), region: region.parse().unwrap() };
         RepositoryId { registry, name: name.parse().unwrap() }
     })
 }
 
-fn any_digest() -> impl Strategy<Value = Digest> {
+pub(in crate::command) fn any_digest() -> impl Strategy<Value = Digest> {
     (any::<u8>(), any::<bool>()).prop_map(|(content, wide)| {
         Digest::of(if wide { Algorithm::Sha512 } else { Algorithm::Sha256 }, &[content])
     })
@@ -40,7 +40,7 @@ fn any_condition() -> impl Strategy<Value = Option<Condition>> {
     ]
 }
 
-fn any_put() -> impl Strategy<Value = PutManifest> {
+pub(in crate::command) fn any_put() -> impl Strategy<Value = PutManifest> {
     let digests = || prop::collection::vec(any_digest(), 0..3);
     let what = (any_repository(), any_digest(), any::<String>(), any::<Vec<u8>>());
     let needs = (
@@ -144,6 +144,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         any_node_command().prop_map(|command| Command::Node(Box::new(command))),
         any_confirm().prop_map(Command::ConfirmCopies),
         principal_encoding::tests::any_principal().prop_map(|command| Command::Principal(Box::new(command))),
+        image_encoding::tests::any_image().prop_map(|command| Command::Image(Box::new(command))),
         any::<u32>().prop_map(|limit| Command::RecountCopies { limit }),
         (any::<[u8; 16]>(), any_repository(), any::<String>()).prop_map(
             |(cluster_id, id, root_password_hash)| {

@@ -5,6 +5,8 @@
 //! the state. Bounds (number of tags, size of a manifest) are the business of whoever builds a command.
 
 pub mod encoding;
+pub mod image;
+mod image_encoding;
 pub mod node;
 mod node_encoding;
 pub mod principal;
@@ -22,6 +24,8 @@ use proto::upload::UploadId;
 
 use crate::key::RepositoryId;
 use crate::level;
+use image::{Dialect, PutImage};
+pub use image::{ImageCommand, ImageRefusal};
 pub use node::{ConfirmCopies, NodeCommand, Receipt};
 pub use principal::PrincipalCommand;
 pub use refusal::{Bound, MIN_SESSION_SECONDS, Noun, PrincipalRefusal};
@@ -95,6 +99,8 @@ pub enum Command {
     },
     /// Changes accounts, users, groups, roles, or what they prove themselves with.
     Principal(Box<PrincipalCommand>),
+    /// Changes images and the rows that are kept of them.
+    Image(Box<ImageCommand>),
 }
 
 impl Command {
@@ -106,7 +112,25 @@ impl Command {
                 _ => level::FIRST,
             },
             Self::Principal(_) => 4,
+            Self::Image(_) => image::LEVEL,
             _ => level::FIRST,
+        }
+    }
+
+    /// What a cluster of this level has in its place: the same that keeps the rows of images, too. An entry that holds
+    /// the older form must do on every release what it always did; one of the newer form stops a release that does not
+    /// know the rows.
+    #[must_use]
+    pub fn at_level(self, level: u32) -> Self {
+        match self {
+            Self::PutManifest(manifest) if level >= image::LEVEL => {
+                let put = PutImage { manifest: *manifest, dialect: Dialect::Oci };
+                Self::Image(Box::new(ImageCommand::Put(put)))
+            }
+            Self::DeleteManifest { repository, digest } if level >= image::LEVEL => {
+                Self::Image(Box::new(ImageCommand::DeleteManifest { repository, digest }))
+            }
+            command => command,
         }
     }
 }

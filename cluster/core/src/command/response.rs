@@ -2,9 +2,10 @@
 
 use proto::digest::Digest;
 use proto::identity::{NodeId, RegistryId};
+use proto::name::Tag;
 use proto::upload::UploadId;
 
-use super::PrincipalRefusal;
+use super::{ImageRefusal, PrincipalRefusal};
 
 /// What became of a command, in the order of the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +138,17 @@ pub enum Response {
     PrincipalChanged,
     /// It is as it was.
     PrincipalRefused(PrincipalRefusal),
+    /// These are gone: an image with each of its tags, or with none if it had none.
+    ImagesDeleted(Vec<(Digest, Option<Tag>)>),
+    /// Of the images it is now, or was already, as the command says.
+    ImageChanged,
+    /// The images are as they were.
+    ImageRefused(ImageRefusal),
+    /// Some images have their rows.
+    ImagesIndexed {
+        /// Whether that was all.
+        is_done: bool,
+    },
 }
 
 /// Why a token lets nobody in.

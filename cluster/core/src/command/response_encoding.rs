@@ -7,7 +7,7 @@ use proto::upload::UploadId;
 use proto::wire::peer as wire;
 use wire::response::Kind;
 
-use super::{Bound, Noun, PrincipalRefusal, Response, TokenRefusal};
+use super::{Bound, Noun, PrincipalRefusal, Response, TokenRefusal, image_encoding};
 
 impl Response {
     /// The bytes for another node.
@@ -77,6 +77,10 @@ fn to_wire(response: &Response) -> Kind {
         Response::Recounted { is_done } => Kind::Recounted(wire::Recounted { done: *is_done }),
         Response::PrincipalChanged => Kind::PrincipalChanged(nothing),
         Response::PrincipalRefused(refusal) => Kind::PrincipalRefused(principal_to_wire(*refusal)),
+        Response::ImagesDeleted(images) => Kind::ImagesDeleted(image_encoding::removed_to_wire(images)),
+        Response::ImageChanged => Kind::ImageChanged(nothing),
+        Response::ImageRefused(refusal) => Kind::ImageRefused(image_encoding::refusal_to_wire(refusal)),
+        Response::ImagesIndexed { is_done } => Kind::ImagesIndexed(wire::Recounted { done: *is_done }),
     }
 }
 
@@ -179,7 +183,7 @@ fn bound_from_wire(number: i32) -> Option<Bound> {
     })
 }
 
-fn sizes(blobs: &[(Digest, u64)]) -> wire::SizedDigests {
+pub(super) fn sizes(blobs: &[(Digest, u64)]) -> wire::SizedDigests {
     let blob = |(digest, size): &(Digest, u64)| wire::SizedDigest { digest: digest.to_bytes(), size: *size };
     wire::SizedDigests { blobs: blobs.iter().map(blob).collect() }
 }
@@ -240,10 +244,14 @@ fn from_wire(kind: Kind) -> Option<Response> {
         Kind::Recounted(recounted) => Response::Recounted { is_done: recounted.done },
         Kind::PrincipalChanged(_) => Response::PrincipalChanged,
         Kind::PrincipalRefused(refused) => Response::PrincipalRefused(principal_from_wire(&refused)?),
+        Kind::ImagesDeleted(removed) => Response::ImagesDeleted(image_encoding::removed(&removed)?),
+        Kind::ImageChanged(_) => Response::ImageChanged,
+        Kind::ImageRefused(refused) => Response::ImageRefused(image_encoding::refusal(refused)?),
+        Kind::ImagesIndexed(indexed) => Response::ImagesIndexed { is_done: indexed.done },
     })
 }
 
-fn sizes_from_wire(wire: &wire::SizedDigests) -> Option<Vec<(Digest, u64)>> {
+pub(super) fn sizes_from_wire(wire: &wire::SizedDigests) -> Option<Vec<(Digest, u64)>> {
     wire.blobs.iter().map(|blob| Some((Digest::from_bytes(&blob.digest)?, blob.size))).collect()
 }
 

@@ -7,6 +7,7 @@
 mod credential;
 mod encoding;
 mod hidden;
+mod image;
 mod node;
 mod principal;
 
@@ -20,6 +21,8 @@ use proto::upload::UploadId;
 pub(crate) use credential::RevokedCountRecord;
 pub use credential::{AccessKeyRecord, KeyState, RevokedRecord, RobotTokenRecord, Sealed};
 pub use hidden::Hidden;
+pub(crate) use image::{ImageIndexRecord, ImageRecord};
+pub use image::{ImageState, StorageClass};
 pub use node::{
     JoinTokenRecord, LayoutRecord, MAX_RELEASE, NodeKind, NodeRecord, NodeState, REPLICAS, VoterPin,
 };

@@ -5,13 +5,27 @@ use std::collections::BTreeSet;
 
 use proto::digest::Digest;
 
-use super::{Moment, StateError, StateResult, blob, inconsistent, read, repository, tag, write};
+use super::{Moment, StateError, StateResult, blob, image, inconsistent, read, repository, tag, write};
 use crate::command::{Condition, PutManifest, Response};
 use crate::key::{self, RepositoryId};
 use crate::record::{ManifestRecord, ReferrerRecord, TagRecord};
 use crate::view::{View, ViewMut};
 
-pub(super) fn put<V: ViewMut>(view: &mut V, moment: Moment, put: PutManifest) -> StateResult<Response, V> {
+/// Whether a command keeps the rows of `image`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// It is of a level that does not know them, and must do the same on every release.
+    Untouched,
+    /// They are what they should be afterwards.
+    Kept,
+}
+
+pub(super) fn put<V: ViewMut>(
+    view: &mut V,
+    moment: Moment,
+    put: PutManifest,
+    rows: Rows,
+) -> StateResult<Response, V> {
     let stored = manifest(view, &put.repository, &put.digest)?;
     if let Some(refusal) = refuse(view, &put, stored.is_some())? {
         return Ok(refusal);
@@ -30,6 +44,9 @@ pub(super) fn put<V: ViewMut>(view: &mut V, moment: Moment, put: PutManifest) ->
             updated_index: moment.index,
         };
         tag::point(view, &put.repository, name, &tag)?;
+    }
+    if rows == Rows::Kept {
+        image::pushed(view, moment, &put.repository, &put.digest, &record)?;
     }
     Ok(Response::ManifestStored { created, index: moment.index })
 }
@@ -110,6 +127,7 @@ pub(super) fn delete<V: ViewMut>(
     view: &mut V,
     id: &RepositoryId,
     digest: &Digest,
+    rows: Rows,
 ) -> StateResult<Response, V> {
     let Some(record) = manifest(view, id, digest)? else {
         return Ok(Response::NotFound);
@@ -125,6 +143,9 @@ pub(super) fn delete<V: ViewMut>(
     }
     view.delete(key::manifest(id, digest));
     view.delete(key::manifest_content(id, digest));
+    if rows == Rows::Kept {
+        image::forget(view, id, digest, &record);
+    }
     Ok(Response::Deleted)
 }
 

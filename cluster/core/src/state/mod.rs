@@ -8,6 +8,7 @@
 pub mod blob;
 pub mod cluster;
 pub mod copies;
+pub mod image;
 mod layout;
 pub mod manifest;
 pub mod node;
@@ -19,6 +20,7 @@ pub mod tag;
 pub mod takeover;
 pub mod token;
 
+use manifest::Rows;
 pub use page::Page;
 
 use crate::command::{Batch, Command, Response};
@@ -90,13 +92,16 @@ fn apply_one<V: ViewMut>(view: &mut V, moment: Moment, command: Command) -> Stat
         Command::RenewLease { digest } => blob::renew_lease(view, moment, &digest),
         Command::UnlinkBlob { repository, digest } => blob::unlink(view, &repository, &digest),
         Command::DropBlob { digest, generation } => blob::drop_unused(view, moment, &digest, generation),
-        Command::PutManifest(put) => manifest::put(view, moment, *put),
-        Command::DeleteManifest { repository, digest } => manifest::delete(view, &repository, &digest),
+        Command::PutManifest(put) => manifest::put(view, moment, *put, Rows::Untouched),
+        Command::DeleteManifest { repository, digest } => {
+            manifest::delete(view, &repository, &digest, Rows::Untouched)
+        }
         Command::DeleteTag { repository, tag } => tag::delete(view, &repository, &tag),
         Command::Node(command) => node::apply(view, moment, *command),
         Command::ConfirmCopies(confirm) => copies::confirm(view, &confirm),
         Command::RecountCopies { limit } => copies::recount(view, limit),
         Command::Principal(command) => principal::apply(view, moment, *command),
+        Command::Image(command) => image::apply(view, moment, *command),
     }
 }
 

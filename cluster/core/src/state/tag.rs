@@ -65,6 +65,21 @@ pub fn tags_of_manifest<V: View>(view: &V, id: &RepositoryId, digest: &Digest) -
     Ok(tags_under(view, &key::tags_of_manifest(id, digest), None, usize::MAX)?.items)
 }
 
+/// The next tags that stand for a manifest.
+///
+/// # Errors
+/// The state could not be read.
+pub fn tags_of_manifest_after<V: View>(
+    view: &V,
+    id: &RepositoryId,
+    digest: &Digest,
+    after: Option<&Tag>,
+    limit: usize,
+) -> StateResult<Page<Tag>, V> {
+    let after = after.map(|tag| tag.as_str().as_bytes());
+    tags_under(view, &key::tags_of_manifest(id, digest), after, limit)
+}
+
 fn tags_under<V: View>(
     view: &V,
     prefix: &[u8],

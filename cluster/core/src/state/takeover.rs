@@ -43,8 +43,11 @@ pub fn take_over(key: &[u8], value: Vec<u8>, cluster_id: [u8; 16]) -> Result<Opt
         [b'a' | b'U' | b'G' | b'R' | b'P' | b'g' | b'K' | b'A' | b'S' | b'O' | b'x' | b'X', ..] => {
             Ok(Some(value))
         }
-        // Node keys, nodes, join tokens, layout, copies, void copies, blobs with too few copies.
-        [b'k' | b'n' | b'j' | b'y' | b'h' | b'v' | b'u', ..] => Ok(None),
+        // Images' states, pushes, indexes of children.
+        [b'i' | b'q' | b'I', ..] => Ok(Some(value)),
+        // Node keys, nodes, join tokens, layout, copies, void copies, blobs with too few copies. How far the rows of
+        // images are complete: while the new cluster has no node, commands that do not know them come.
+        [b'k' | b'n' | b'j' | b'y' | b'h' | b'v' | b'u' | b'w', ..] => Ok(None),
         [b'b', ..] => {
             let record = BlobRecord::decode(&value).map_err(damaged)?;
             Ok(Some(BlobRecord { copies: Vec::new(), ..record }.encode()))
@@ -60,11 +63,11 @@ mod tests {
 
     #[test]
     fn content_stays_and_nodes_go() {
-        for kind in *b"prtmMTflLaUGRPgKASOxX" {
+        for kind in *b"prtmMTflLaUGRPgKASOxXiqI" {
             let kept = take_over(&[kind, 1], vec![7], [9; 16]).unwrap();
             assert_eq!(kept, Some(vec![7]), "{}", char::from(kind));
         }
-        for kind in *b"\0knjyhvu" {
+        for kind in *b"\0knjyhvuw" {
             assert_eq!(take_over(&[kind, 1], vec![7], [9; 16]).unwrap(), None, "{}", char::from(kind));
         }
         let kept = take_over(key::LOG_TIME, vec![7], [9; 16]).unwrap();
