@@ -102,7 +102,10 @@ async fn write(
     let all = |error: ProposeError| vec![Err(error); count];
     let Some(time_ms) = clock_ms(group) else { return all(ProposeError::ClockInvalid) };
     let has_response: Vec<_> = commands.iter().map(Option::is_some).collect();
-    let batch = Batch { time_ms, commands: commands.into_iter().flatten().collect() };
+    let level =
+        group.state.reader().ok().and_then(|view| state::node::level(&view).ok()).unwrap_or(level::FIRST);
+    let commands = commands.into_iter().flatten().map(|command| command.at_level(level));
+    let batch = Batch { time_ms, commands: commands.collect() };
     let written = group.raft.client_write(EncodedBatch(batch.encode()));
     match tokio::time::timeout_at(deadline, written).await {
         Ok(Ok(written)) => {

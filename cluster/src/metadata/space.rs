@@ -42,8 +42,10 @@ impl FreeSpace {
 /// Whether a command can make the state larger. What a few records of nodes and copies take does not count:
 /// repair and the removal of nodes must go on.
 pub(super) fn adds(command: &Command) -> bool {
-    if let Command::Principal(command) = command {
-        return command.adds();
+    match command {
+        Command::Principal(command) => return command.adds(),
+        Command::Image(command) => return command.adds(),
+        _ => {}
     }
     !matches!(
         command,
