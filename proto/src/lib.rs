@@ -16,6 +16,7 @@ pub mod name;
 pub mod policy;
 pub mod range;
 pub mod referrer;
+pub mod settings;
 pub mod sigv4;
 mod strict_json;
 pub mod upload;
