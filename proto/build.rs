@@ -2,9 +2,10 @@
 
 use std::error::Error;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "wire/command.proto",
     "wire/principal.proto",
+    "wire/repository.proto",
     "wire/record.proto",
     "wire/raft.proto",
     "wire/peer.proto",

@@ -1,5 +1,7 @@
 //! The whole key space of the replicated state.
 //!
+//! Longer than 300 lines: which keys there are is seen where all of them stand.
+//!
 //! ```text
 //! first byte  rest                                                  value
 //! c           -                                                     record Cluster
@@ -25,6 +27,8 @@
 //! q           account 0 region 0 name 0 pushed_ms, 8 bytes, digest  empty: the manifest was pushed then
 //! I           account 0 region 0 name 0 child digest, index digest  empty: the index names the child
 //! w           -                                                     record ImageIndex: how far q and I are complete
+//! d           account 0 region 0 name 0 kind, 1 byte                record Document
+//! D           account 0 region 0 kind, 1 byte, id                   record Document
 //! a           account                                               record Account, but perhaps of the default one
 //! U           account user                                          record User
 //! G           account group                                         record Group
@@ -51,8 +55,9 @@ use proto::credential::{AccessKeyId, PolicyName};
 use proto::digest::Digest;
 use proto::identity::{AccountId, NodeId, RegistryId};
 use proto::name::{RepositoryName, Tag};
+use proto::settings::DocumentId;
 
-use crate::record::{Entity, EntityKind, Owner};
+use crate::record::{Entity, EntityKind, Owner, RegistryDocument, RepositoryDocument};
 
 /// A repository in its registry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -221,8 +226,31 @@ pub(crate) fn index_of_child(id: &RepositoryId, child: &Digest, index: &Digest) 
 
 pub(crate) const IMAGE_INDEX: &[u8] = b"w";
 
+/// Before every [`link`] of a repository.
+pub(crate) fn links(id: &RepositoryId) -> Vec<u8> {
+    within(b'l', id)
+}
+
 pub(crate) fn link(id: &RepositoryId, digest: &Digest) -> Vec<u8> {
-    [within(b'l', id), digest.to_bytes()].concat()
+    [links(id), digest.to_bytes()].concat()
+}
+
+pub(crate) fn repository_document(id: &RepositoryId, kind: RepositoryDocument) -> Vec<u8> {
+    let mut key = within(b'd', id);
+    key.push(kind.number());
+    key
+}
+
+/// Before every [`registry_document`] of a kind.
+pub(crate) fn registry_documents(registry: &RegistryId, kind: RegistryDocument) -> Vec<u8> {
+    let mut key = repositories(registry);
+    key[0] = b'D';
+    key.push(kind.number());
+    key
+}
+
+pub(crate) fn registry_document(registry: &RegistryId, kind: RegistryDocument, id: &DocumentId) -> Vec<u8> {
+    [&registry_documents(registry, kind), id.as_str().as_bytes()].concat()
 }
 
 /// Before every [`holder`] of a blob in a registry.

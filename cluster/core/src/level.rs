@@ -11,6 +11,8 @@ pub const FIRST: u32 = 2;
 /// The newest that this release speaks: 3 has changes of the layout, 4 accounts and principals, 5 what Amazon ECR's API
 /// does to repositories and images.
 pub const NEWEST: u32 = 5;
+/// Since which tags may be immutable.
+pub const REPOSITORY_SETTINGS: u32 = 5;
 
 /// What a release speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

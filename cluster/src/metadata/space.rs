@@ -45,6 +45,7 @@ pub(super) fn adds(command: &Command) -> bool {
     match command {
         Command::Principal(command) => return command.adds(),
         Command::Image(command) => return command.adds(),
+        Command::Repository(command) => return command.adds(),
         _ => {}
     }
     !matches!(

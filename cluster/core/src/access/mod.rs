@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::command::image::{ImageName, IndexFrom};
     use crate::command::node::{Disk, NodePlace, Removal, UpdateNode};
-    use crate::command::{ConfirmCopies, PrincipalCommand, Receipt};
+    use crate::command::{ConfirmCopies, PrincipalCommand, Receipt, RepositoryCommand};
     use crate::record::StorageClass;
 
     fn registry(account: &str) -> RegistryId {
@@ -210,6 +210,9 @@ mod tests {
         assert!(!may(&Command::RecountCopies { limit: 1 }));
         let revoke = PrincipalCommand::RevokeRobotToken { id: [1; 16] };
         assert!(!may(&Command::Principal(Box::new(revoke))), "it relays requests, and has no say of its own");
+        let repository = RepositoryId { registry: registry("000000000001"), name: "a".parse().unwrap() };
+        let untag = RepositoryCommand::Untag { repository, keys: [].into() };
+        assert!(!may(&Command::Repository(Box::new(untag))), "nor of what is set of repositories");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use wire::condition::Kind as ConditionKind;
 
 use super::{
     Batch, Command, CommitBlob, Condition, InitCluster, MountBlob, NodeCommand, PutManifest, RegisterNodeKey,
-    image_encoding, node_encoding, principal_encoding,
+    image_encoding, node_encoding, principal_encoding, repository_encoding,
 };
 use crate::key::RepositoryId;
 use crate::level::{self, Levels};
@@ -89,6 +89,7 @@ impl Command {
             Self::Node(_) => 4096,
             Self::Principal(command) => 4096 + command.text_len(),
             Self::Image(command) => command.encoded_len(),
+            Self::Repository(command) => 4096 + command.text_len(),
             _ => 512,
         }
     }
@@ -151,6 +152,7 @@ fn to_wire(command: &Command) -> Kind {
         Command::RecountCopies { limit } => Kind::RecountCopies(wire::RecountCopies { limit: *limit }),
         Command::Principal(command) => Kind::Principal(principal_encoding::to_wire(command)),
         Command::Image(command) => Kind::Image(image_encoding::to_wire(command)),
+        Command::Repository(command) => Kind::Repository(repository_encoding::to_wire(command)),
     }
 }
 
@@ -234,6 +236,7 @@ fn from_wire(kind: Kind) -> Result<Command, DecodeError> {
         Kind::RecountCopies(recount) => Command::RecountCopies { limit: recount.limit },
         Kind::Principal(command) => Command::Principal(Box::new(principal_encoding::from_wire(command)?)),
         Kind::Image(command) => Command::Image(Box::new(image_encoding::from_wire(command)?)),
+        Kind::Repository(command) => Command::Repository(Box::new(repository_encoding::from_wire(command)?)),
         kind => Command::Node(Box::new(node_from_wire(kind)?)),
     })
 }

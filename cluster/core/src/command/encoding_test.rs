@@ -145,6 +145,8 @@ fn any_command() -> impl Strategy<Value = Command> {
         any_confirm().prop_map(Command::ConfirmCopies),
         principal_encoding::tests::any_principal().prop_map(|command| Command::Principal(Box::new(command))),
         image_encoding::tests::any_image().prop_map(|command| Command::Image(Box::new(command))),
+        repository_encoding::tests::any_repository_command()
+            .prop_map(|command| Command::Repository(Box::new(command))),
         any::<u32>().prop_map(|limit| Command::RecountCopies { limit }),
         (any::<[u8; 16]>(), any_repository(), any::<String>()).prop_map(
             |(cluster_id, id, root_password_hash)| {

@@ -12,6 +12,8 @@ mod node_encoding;
 pub mod principal;
 mod principal_encoding;
 mod refusal;
+pub mod repository;
+mod repository_encoding;
 mod response;
 mod response_encoding;
 
@@ -29,6 +31,7 @@ pub use image::{ImageCommand, ImageRefusal};
 pub use node::{ConfirmCopies, NodeCommand, Receipt};
 pub use principal::PrincipalCommand;
 pub use refusal::{Bound, MIN_SESSION_SECONDS, Noun, PrincipalRefusal};
+pub use repository::{RepositoryCommand, RepositoryRefusal};
 pub use response::{Response, TokenRefusal};
 
 /// One Raft entry: commands that one proposer grouped under one clock reading. An empty one only moves
@@ -101,6 +104,8 @@ pub enum Command {
     Principal(Box<PrincipalCommand>),
     /// Changes images and the rows that are kept of them.
     Image(Box<ImageCommand>),
+    /// Changes what is set of repositories and registries, or deletes repositories.
+    Repository(Box<RepositoryCommand>),
 }
 
 impl Command {
@@ -113,6 +118,7 @@ impl Command {
             },
             Self::Principal(_) => 4,
             Self::Image(_) => image::LEVEL,
+            Self::Repository(_) => level::REPOSITORY_SETTINGS,
             _ => level::FIRST,
         }
     }

@@ -5,7 +5,7 @@ use proto::identity::{NodeId, RegistryId};
 use proto::name::Tag;
 use proto::upload::UploadId;
 
-use super::{ImageRefusal, PrincipalRefusal};
+use super::{ImageRefusal, PrincipalRefusal, RepositoryRefusal};
 
 /// What became of a command, in the order of the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub enum Response {
         /// What the name stands for.
         current: Option<Digest>,
     },
-    /// The manifest, or tag, is gone.
+    /// The manifest, tag or document is gone.
     Deleted,
     /// There is no such thing.
     NotFound,
@@ -149,6 +149,30 @@ pub enum Response {
         /// Whether that was all.
         is_done: bool,
     },
+    /// The tag stands for another manifest and may not move.
+    TagImmutable {
+        /// The first one of which that is true.
+        tag: Tag,
+    },
+    /// Of the repository or its documents it is now, or was already, as the command says.
+    RepositoryChanged {
+        /// Of the repository.
+        created_ms: u64,
+    },
+    /// A part of the repository is gone.
+    RepositoryCleared {
+        /// Whether all of what was to go is.
+        is_done: bool,
+    },
+    /// The registry has the document.
+    DocumentStored {
+        /// Of the document.
+        created_ms: u64,
+        /// Of the document.
+        changed_ms: u64,
+    },
+    /// It is as it was.
+    RepositoryRefused(RepositoryRefusal),
 }
 
 /// Why a token lets nobody in.

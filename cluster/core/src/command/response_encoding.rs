@@ -7,6 +7,7 @@ use proto::upload::UploadId;
 use proto::wire::peer as wire;
 use wire::response::Kind;
 
+use super::repository_encoding::{refusal_from_wire, refusal_to_wire};
 use super::{Bound, Noun, PrincipalRefusal, Response, TokenRefusal, image_encoding};
 
 impl Response {
@@ -58,7 +59,7 @@ fn to_wire(response: &Response) -> Kind {
         Response::JoinTokenCreated => Kind::JoinTokenCreated(nothing),
         Response::Revoked => Kind::Revoked(nothing),
         Response::NodeAdded { node } => Kind::NodeAdded(node.get()),
-        Response::TokenRefused(refusal) => Kind::TokenRefused(refusal_to_wire(*refusal).into()),
+        Response::TokenRefused(refusal) => Kind::TokenRefused(token_to_wire(*refusal).into()),
         Response::NodeExists { node } => Kind::NodeExists(node.get()),
         Response::StaleIncarnation { recorded } => Kind::StaleIncarnation(*recorded),
         Response::NodeUpdated => Kind::NodeUpdated(nothing),
@@ -81,10 +82,19 @@ fn to_wire(response: &Response) -> Kind {
         Response::ImageChanged => Kind::ImageChanged(nothing),
         Response::ImageRefused(refusal) => Kind::ImageRefused(image_encoding::refusal_to_wire(refusal)),
         Response::ImagesIndexed { is_done } => Kind::ImagesIndexed(wire::Recounted { done: *is_done }),
+        Response::TagImmutable { tag } => Kind::TagImmutable(tag.to_string()),
+        Response::RepositoryChanged { created_ms } => Kind::RepositoryChanged(*created_ms),
+        Response::RepositoryCleared { is_done } => {
+            Kind::RepositoryCleared(wire::Recounted { done: *is_done })
+        }
+        Response::DocumentStored { created_ms, changed_ms } => {
+            Kind::DocumentStored(wire::DocumentStored { created_ms: *created_ms, changed_ms: *changed_ms })
+        }
+        Response::RepositoryRefused(refusal) => Kind::RepositoryRefused(refusal_to_wire(*refusal)),
     }
 }
 
-fn refusal_to_wire(refusal: TokenRefusal) -> wire::TokenRefusal {
+fn token_to_wire(refusal: TokenRefusal) -> wire::TokenRefusal {
     match refusal {
         TokenRefusal::Unknown => wire::TokenRefusal::Unknown,
         TokenRefusal::Expired => wire::TokenRefusal::Expired,
@@ -248,6 +258,13 @@ fn from_wire(kind: Kind) -> Option<Response> {
         Kind::ImageChanged(_) => Response::ImageChanged,
         Kind::ImageRefused(refused) => Response::ImageRefused(image_encoding::refusal(refused)?),
         Kind::ImagesIndexed(indexed) => Response::ImagesIndexed { is_done: indexed.done },
+        Kind::TagImmutable(tag) => Response::TagImmutable { tag: tag.parse().ok()? },
+        Kind::RepositoryChanged(created_ms) => Response::RepositoryChanged { created_ms },
+        Kind::RepositoryCleared(cleared) => Response::RepositoryCleared { is_done: cleared.done },
+        Kind::DocumentStored(wire::DocumentStored { created_ms, changed_ms }) => {
+            Response::DocumentStored { created_ms, changed_ms }
+        }
+        Kind::RepositoryRefused(refusal) => Response::RepositoryRefused(refusal_from_wire(refusal)?),
     })
 }
 

@@ -8,7 +8,7 @@ use proto::wire::record as wire;
 use super::node::copies_from_wire;
 use super::{
     BlobRecord, ClusterRecord, LinkRecord, LogTimeRecord, ManifestRecord, NodeKeyRecord, Record, RecordError,
-    ReferrerRecord, RepositoryRecord, RootRecord, TagRecord,
+    ReferrerRecord, RootRecord, TagRecord,
 };
 
 impl Record for ClusterRecord {
@@ -63,18 +63,6 @@ impl Record for NodeKeyRecord {
 
     fn from_wire(wire: wire::NodeKey) -> Result<Self, RecordError> {
         Ok(Self { public_key: wire.public_key.try_into().map_err(|_| RecordError::Field("public key"))? })
-    }
-}
-
-impl Record for RepositoryRecord {
-    type Wire = wire::Repository;
-
-    fn to_wire(&self) -> wire::Repository {
-        wire::Repository { created_ms: self.created_ms }
-    }
-
-    fn from_wire(wire: wire::Repository) -> Result<Self, RecordError> {
-        Ok(Self { created_ms: wire.created_ms })
     }
 }
 

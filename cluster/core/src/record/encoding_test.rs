@@ -6,11 +6,13 @@ use std::fmt::Debug;
 use proptest::prelude::*;
 use proto::digest::Algorithm;
 use proto::identity::{NodeId, PeerKey};
+use proto::settings::{Encryption, Mutability, MutabilityMode};
 
 use super::super::{
-    AccessKeyRecord, AccountRecord, EntityHead, GroupRecord, Hidden, JoinTokenRecord, KeyState, LayoutRecord,
-    NodeKind, NodeRecord, NodeState, Owner, PolicyRecord, RevokedCountRecord, RevokedRecord,
-    RobotTokenRecord, RoleRecord, Sealed, UserRecord, VoterPin,
+    AccessKeyRecord, AccountRecord, DocumentRecord, EntityHead, GroupRecord, Hidden, JoinTokenRecord,
+    KeyState, LayoutRecord, NodeKind, NodeRecord, NodeState, Owner, PolicyRecord, RepositoryRecord,
+    RepositorySettings, RevokedCountRecord, RevokedRecord, RobotTokenRecord, RoleRecord, Sealed, UserRecord,
+    VoterPin,
 };
 use super::*;
 use crate::level::Levels;
@@ -44,7 +46,7 @@ fn records_of_version_1_keep_their_bytes() {
         &NodeKeyRecord { public_key: [2; 32] },
         "010a200202020202020202020202020202020202020202020202020202020202020202",
     );
-    check(&RepositoryRecord { created_ms: 300 }, "0108ac02");
+    check(&RepositoryRecord::new(300), "0108ac02");
     let media_type = "m".to_owned();
     let tag = TagRecord { digest, media_type: media_type.clone(), size: 2, pushed_ms: 3, updated_index: 4 };
     check(&tag, "010a210144136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a12016d180220032804");
@@ -184,6 +186,41 @@ fn records_of_principals_keep_their_bytes() {
 }
 
 #[test]
+fn what_is_set_of_a_repository_keeps_its_bytes_and_takes_version_2() {
+    let record = RepositoryRecord::new(300);
+    let settings = RepositorySettings {
+        mutability: Mutability::new(MutabilityMode::Immutable, vec!["a*".parse().unwrap()]).unwrap(),
+        scans_on_push: true,
+        encryption: Encryption::KmsDsse(Some("k".parse().unwrap())),
+        tags: BTreeMap::from([("e".parse().unwrap(), "p".parse().unwrap())]),
+    };
+    let set =
+        RepositoryRecord { settings, policy_index: Some(5), lifecycle_index: Some(6), ..record.clone() };
+    check(&set, "0208ac0210011a02612a2001280232016b3a060a016512017040054806");
+    let with = |change: &dyn Fn(&mut RepositoryRecord)| {
+        let mut record = record.clone();
+        change(&mut record);
+        record
+    };
+    for set in [
+        with(&|record| record.settings.mutability = set.settings.mutability.clone()),
+        with(&|record| record.settings.scans_on_push = true),
+        with(&|record| record.settings.encryption = Encryption::Kms(None)),
+        with(&|record| record.settings.tags = set.settings.tags.clone()),
+        with(&|record| record.policy_index = Some(1)),
+        with(&|record| record.lifecycle_index = Some(1)),
+    ] {
+        assert_eq!(set.encode()[0], 2, "{set:?}");
+        assert_eq!(RepositoryRecord::decode(&set.encode()).unwrap(), set);
+    }
+    // AES256 has no key.
+    assert!(matches!(RepositoryRecord::decode(&[2, 50, 1, b'k']), Err(RecordError::Field("encryption"))));
+    assert!(matches!(RepositoryRecord::decode(&[2, 26, 1, b'/']), Err(RecordError::Field("mutability"))));
+    let document = DocumentRecord { text: "{}".into(), created_ms: 1, changed_ms: 2, changed_index: 3 };
+    check(&document, "010a027b7d100118022003");
+}
+
+#[test]
 fn another_version_is_refused() {
     assert!(matches!(LinkRecord::decode(&[]), Err(RecordError::Empty)));
     assert!(matches!(LinkRecord::decode(&[2, 8, 1]), Err(RecordError::UnknownVersion(2))));
@@ -207,6 +244,7 @@ proptest! {
         let _ = AccessKeyRecord::decode(&message);
         let _ = RobotTokenRecord::decode(&message);
         let _ = LayoutRecord::decode(&message);
+        let _ = RepositoryRecord::decode(&message);
         let _ = ReferrerRecord::decode(&bytes);
     }
 }

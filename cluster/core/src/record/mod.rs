@@ -5,11 +5,13 @@
 //! never taken for an absent one. All times are log time in milliseconds since 1970.
 
 mod credential;
+mod document;
 mod encoding;
 mod hidden;
 mod image;
 mod node;
 mod principal;
+pub(crate) mod repository;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +22,7 @@ use proto::upload::UploadId;
 
 pub(crate) use credential::RevokedCountRecord;
 pub use credential::{AccessKeyRecord, KeyState, RevokedRecord, RobotTokenRecord, Sealed};
+pub use document::{DocumentRecord, RegistryDocument};
 pub use hidden::Hidden;
 pub(crate) use image::{ImageIndexRecord, ImageRecord};
 pub use image::{ImageState, StorageClass};
@@ -29,6 +32,7 @@ pub use node::{
 pub use principal::{
     AccountRecord, Entity, EntityHead, EntityKind, GroupRecord, Owner, PolicyRecord, RoleRecord, UserRecord,
 };
+pub use repository::{RepositoryDocument, RepositoryRecord, RepositorySettings};
 
 /// Why a stored value is not a record.
 #[derive(Debug, thiserror::Error)]
@@ -51,14 +55,19 @@ pub enum RecordError {
 pub(crate) trait Record: Sized {
     type Wire: Message + Default;
 
-    /// Written; all from 1 on are read. Rises with a field whose loss would change what apply does.
+    /// The newest that is written; all from 1 on are read. Rises with a field whose loss would change what apply does.
     const VERSION: u8 = 1;
+
+    /// Written for this value: where older releases write it too, the first version that holds it.
+    fn version(&self) -> u8 {
+        Self::VERSION
+    }
 
     fn to_wire(&self) -> Self::Wire;
     fn from_wire(wire: Self::Wire) -> Result<Self, RecordError>;
 
     fn encode(&self) -> Vec<u8> {
-        [&[Self::VERSION], self.to_wire().encode_to_vec().as_slice()].concat()
+        [&[self.version()], self.to_wire().encode_to_vec().as_slice()].concat()
     }
 
     fn decode(value: &[u8]) -> Result<Self, RecordError> {
@@ -105,13 +114,6 @@ impl std::fmt::Debug for RootRecord {
 pub struct NodeKeyRecord {
     /// ed25519.
     pub public_key: [u8; 32],
-}
-
-/// A repository exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RepositoryRecord {
-    /// Of the first push.
-    pub created_ms: u64,
 }
 
 /// What a tag stands for.

@@ -4,10 +4,13 @@
 use std::collections::BTreeSet;
 
 use proto::digest::Digest;
+use proto::name::Tag;
+use proto::settings::MutabilityMode;
 
-use super::{Moment, StateError, StateResult, blob, image, inconsistent, read, repository, tag, write};
+use super::{Moment, StateError, StateResult, blob, image, inconsistent, node, read, repository, tag, write};
 use crate::command::{Condition, PutManifest, Response};
 use crate::key::{self, RepositoryId};
+use crate::level;
 use crate::record::{ManifestRecord, ReferrerRecord, TagRecord};
 use crate::view::{View, ViewMut};
 
@@ -80,6 +83,23 @@ fn refuse<V: View>(view: &V, put: &PutManifest, exists: bool) -> StateResult<Opt
     }
     if !wrong_size.is_empty() {
         return Ok(Some(Response::SizeMismatch(wrong_size.into_iter().collect())));
+    }
+    Ok(immutable_tag(view, put)?.map(|tag| Response::TagImmutable { tag }))
+}
+
+/// The first tag that stands for another manifest and may not move.
+fn immutable_tag<V: View>(view: &V, put: &PutManifest) -> StateResult<Option<Tag>, V> {
+    let Some(record) = repository::repository(view, &put.repository)? else {
+        return Ok(None);
+    };
+    for name in &put.tags {
+        if record.settings.mutability.of(name) == MutabilityMode::Immutable
+            && tag::tag(view, &put.repository, name)?.is_some_and(|stored| stored.digest != put.digest)
+        {
+            // A node that went back to an older release moves the tag at this entry, so all do.
+            let is_known = node::level(view)? >= level::REPOSITORY_SETTINGS;
+            return Ok(is_known.then(|| name.clone()));
+        }
     }
     Ok(None)
 }

@@ -8,6 +8,7 @@
 pub mod blob;
 pub mod cluster;
 pub mod copies;
+pub mod document;
 pub mod image;
 mod layout;
 pub mod manifest;
@@ -15,6 +16,7 @@ pub mod node;
 mod page;
 pub mod principal;
 pub mod referrer;
+mod removal;
 pub mod repository;
 pub mod tag;
 pub mod takeover;
@@ -102,6 +104,7 @@ fn apply_one<V: ViewMut>(view: &mut V, moment: Moment, command: Command) -> Stat
         Command::RecountCopies { limit } => copies::recount(view, limit),
         Command::Principal(command) => principal::apply(view, moment, *command),
         Command::Image(command) => image::apply(view, moment, *command),
+        Command::Repository(command) => repository::apply(view, moment, *command),
     }
 }
 

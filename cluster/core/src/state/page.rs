@@ -49,3 +49,9 @@ pub(super) fn page<T, V: View>(
         None => Ok(page),
     }
 }
+
+/// Whether `wanted` pairs stand under `prefix`, or more. Reads about that many.
+pub(super) fn has_at_least<V: View>(view: &V, prefix: &[u8], wanted: u32) -> StateResult<bool, V> {
+    let wanted = wanted as usize;
+    Ok(page(view, prefix, None, wanted, |_, _| Ok(Some(())))?.items.len() >= wanted)
+}

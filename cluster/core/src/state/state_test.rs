@@ -105,7 +105,7 @@ fn of_kind(view: &MemoryView, kind: u8) -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 /// Recounts everything that apply keeps count of.
-fn check_counts(view: &MemoryView) {
+pub(super) fn check_counts(view: &MemoryView) {
     let mut links: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
     let mut references: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
     let mut rows_under_manifests = Vec::new();

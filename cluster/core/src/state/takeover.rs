@@ -1,5 +1,5 @@
 //! What a new cluster of one node takes over from the state of an old one: all that belongs to people
-//! (repositories, tags, manifests, links, principals), nothing that belongs to the old nodes.
+//! (repositories, tags, manifests, links, documents, principals), nothing that belongs to the old nodes.
 //!
 //! The new cluster has an id of its own, so that nodes, join tokens and bearer tokens of the old one are
 //! worth nothing in it. Its blobs have no confirmed copies until its node has a record: the first layout
@@ -39,6 +39,8 @@ pub fn take_over(key: &[u8], value: Vec<u8>, cluster_id: [u8; 16]) -> Result<Opt
         // Raft's own.
         [0, ..] => Ok(None),
         key::LOG_TIME | [b'p' | b'r' | b't' | b'm' | b'M' | b'T' | b'f' | b'l' | b'L', ..] => Ok(Some(value)),
+        // Documents.
+        [b'd' | b'D', ..] => Ok(Some(value)),
         // Accounts, users, groups, roles, policies, access keys, robot tokens, revoked tokens.
         [b'a' | b'U' | b'G' | b'R' | b'P' | b'g' | b'K' | b'A' | b'S' | b'O' | b'x' | b'X', ..] => {
             Ok(Some(value))
@@ -63,7 +65,7 @@ mod tests {
 
     #[test]
     fn content_stays_and_nodes_go() {
-        for kind in *b"prtmMTflLaUGRPgKASOxXiqI" {
+        for kind in *b"prtmMTflLdDaUGRPgKASOxXiqI" {
             let kept = take_over(&[kind, 1], vec![7], [9; 16]).unwrap();
             assert_eq!(kept, Some(vec![7]), "{}", char::from(kind));
         }
