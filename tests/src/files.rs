@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::content::sha256;
 
@@ -27,6 +28,14 @@ pub fn file_of(data: &Path, digest: &str) -> Option<PathBuf> {
 /// # Panics
 /// When one has not.
 pub fn check_files(data: &Path) -> usize {
+    check_files_since(data, SystemTime::UNIX_EPOCH)
+}
+
+/// The same of the files that were written at `since` or later.
+///
+/// # Panics
+/// As [`check_files`].
+pub fn check_files_since(data: &Path, since: SystemTime) -> usize {
     let mut checked = 0;
     for shard in fs::read_dir(data.join("blobs/blobs/sha256")).expect("shards").flatten() {
         for file in fs::read_dir(shard.path()).expect("a shard").flatten() {
@@ -34,6 +43,10 @@ pub fn check_files(data: &Path) -> usize {
             let Some((hex, _)) = name.split_once('.').filter(|_| !name.ends_with(".pieces")) else {
                 continue;
             };
+            let written = file.metadata().and_then(|about| about.modified()).expect("a time");
+            if written < since {
+                continue;
+            }
             let content = fs::read(file.path()).expect("a blob");
             assert_eq!(sha256(&content), format!("sha256:{hex}"), "{name} is not what it says");
             checked += 1;

@@ -79,6 +79,7 @@ impl Inner {
             let list = self.layout.pieces(&digest, staged.generation);
             let list = pieces::has_list(staged.size).then_some(list.as_path());
             self.move_in(&data, list, &digest, generation)?;
+            self.incoming.supersede(&(digest, generation));
         }
         self.copies.forget(&(digest, staged.generation));
         self.copies.forget(&(digest, generation));

@@ -96,6 +96,23 @@ async fn a_staged_copy_takes_the_place_and_generation_of_the_recorded_one() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_copy_that_was_pushed_meanwhile_does_not_wait_in_vain() {
+    let test = TestStore::new().await;
+    let content = content(900_000);
+    let (recorded, staged) = (test.put(&content).await, test.put(&content).await);
+    test.store.remove(&recorded.digest, recorded.generation).await.expect("lost");
+    let incoming = test.store.receive(recorded).await.expect("it begins");
+    assert!(test.store.incoming(&recorded.digest, recorded.generation).is_some());
+    test.store.adopt(&staged, recorded.generation).await.expect("adopted");
+    assert!(
+        test.store.incoming(&recorded.digest, recorded.generation).is_none(),
+        "others are not sent to it"
+    );
+    incoming.wait_for(0).await.expect_err("it never comes");
+    assert_eq!(test.read(&recorded).await.expect("healed"), content);
+}
+
+#[tokio::test]
 async fn nothing_is_walked_at_start_but_everything_is_found_again() {
     let test = TestStore::new().await;
     let content = content(500_000);

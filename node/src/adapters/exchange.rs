@@ -172,11 +172,13 @@ impl Source for StoreSource {
     type Copy = Given;
 
     async fn open(&self, blob: &Blob) -> Option<Given> {
-        if let Some(incoming) = self.0.incoming(&blob.digest, blob.generation) {
-            return (*incoming.copy() == copy_of(blob)).then_some(Given::Partial(incoming));
+        // The whole first: somebody may still try to fetch what was pushed here meanwhile. Not here may be right: it was
+        // only guessed, or the copy was let go.
+        if let Ok(Some(reader)) = self.0.open_cached(&copy_of(blob)).await {
+            return Some(Given::Whole(reader));
         }
-        // Not here may be right: it was only guessed, or the copy was let go.
-        self.0.open_cached(&copy_of(blob)).await.ok()?.map(Given::Whole)
+        let incoming = self.0.incoming(&blob.digest, blob.generation)?;
+        (*incoming.copy() == copy_of(blob)).then_some(Given::Partial(incoming))
     }
 }
 

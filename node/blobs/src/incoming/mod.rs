@@ -189,6 +189,15 @@ impl Transfers {
         }
     }
 
+    /// Ends a transfer whose copy came on another way: who waits for leaves of it would wait in vain, other nodes
+    /// included. Only for blocking threads.
+    pub(crate) fn supersede(&self, key: &Key) {
+        if let Some(transfer) = self.get(key) {
+            transfer.give_up();
+            self.remove(&transfer);
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, HashMap<Key, Weak<Transfer>>> {
         self.0.lock().unwrap_or_else(|broken| broken.into_inner())
     }
