@@ -47,6 +47,7 @@ use crate::http::tls::Certificate;
 use crate::jobs::cache::Cache;
 use crate::jobs::janitor::Janitor;
 use crate::jobs::membership::Membership;
+use crate::jobs::pulls::Pulls;
 use crate::jobs::registration::{Ending, Registration, Verdict};
 use crate::jobs::repair::Repair;
 use crate::jobs::scrub::{Progress, Scrub};
@@ -201,6 +202,7 @@ struct Node {
     metrics: Arc<Metrics>,
     certificate: Option<Arc<Certificate>>,
     janitor: Janitor,
+    pulls: Pulls,
     membership: Membership,
     registration: Registration,
     repair: Repair,
@@ -246,6 +248,7 @@ impl Node {
             blobs: blobs.clone(),
             copies: copies.clone(),
             edge: edge.clone(),
+            pulls: crate::registry::Pulls::default(),
         };
         let api = |relay| Api {
             registry: registry.clone(),
@@ -291,6 +294,7 @@ impl Node {
             router,
             certificate: certificate(config)?,
             janitor: Janitor::new(key.node(), metadata.clone(), blobs.clone()),
+            pulls: Pulls::new(registry.pulls.clone(), metadata.clone()),
             membership: Membership::new(metadata.clone()),
             registration: parts.registration(config, hello),
             scrub: Scrub {
@@ -317,6 +321,7 @@ impl Node {
         tasks: TaskTracker,
     ) -> Result<()> {
         tasks.spawn(self.janitor.run(stop.clone()));
+        tasks.spawn(self.pulls.run(stop.clone()));
         tasks.spawn(self.membership.run(stop.clone()));
         let verdict = self.registration.verdict.clone();
         tasks.spawn(self.registration.run(stop.clone()));

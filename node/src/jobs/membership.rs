@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use cluster::{Member, MembershipError, Metadata, Role};
-use cluster_core::command::{Command, NodeCommand};
+use cluster_core::command::image::{self, ImageCommand, IndexFrom};
+use cluster_core::command::{Command, NodeCommand, Response};
+use cluster_core::level;
 use cluster_core::plan::voters::{self, Plan, Standing, Vote};
 use cluster_core::record::{NodeRecord, NodeState};
 use cluster_core::state;
@@ -29,6 +31,8 @@ const AWAY_MS: u64 = 5_000;
 const CAUGHT_UP: u64 = 100;
 /// Blobs that one entry counts again.
 const RECOUNT: u32 = 1000;
+/// Images that get their rows by one entry.
+const INDEXED: u32 = 1000;
 
 /// See the module.
 pub(crate) struct Membership {
@@ -36,12 +40,14 @@ pub(crate) struct Membership {
     /// How far each follower was when it last made progress, and when that was. By this process's clock: it
     /// only delays decisions that apply judges.
     progress: BTreeMap<NodeId, (Option<u64>, Instant)>,
+    /// Where the rows that listings of images need are still to be written; `None`: all are there.
+    unindexed: Option<IndexFrom>,
 }
 
 impl Membership {
     /// Nothing runs before [`Membership::run`].
     pub(crate) fn new(metadata: Metadata) -> Self {
-        Self { metadata, progress: BTreeMap::new() }
+        Self { metadata, progress: BTreeMap::new(), unindexed: Some(IndexFrom::Last) }
     }
 
     /// Works until `stop`. Dropping it in the middle loses nothing.
@@ -49,6 +55,7 @@ impl Membership {
         while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
             if self.metadata.status().role != Role::Leader {
                 self.progress.clear();
+                self.unindexed = self.unindexed.or(Some(IndexFrom::Last));
                 continue;
             }
             match stop.run_until_cancelled(self.look()).await {
@@ -75,10 +82,25 @@ impl Membership {
         if is_recounting {
             self.propose(Command::RecountCopies { limit: RECOUNT }).await?;
         }
+        self.index_images(&nodes).await?;
         self.note_progress();
         self.judge_absence(&nodes).await?;
         self.align_members(&nodes).await?;
         self.choose_voters(&nodes).await
+    }
+
+    /// Images of releases that did not write them get the rows that listings need, some at each look. While nodes of
+    /// such a release are there, they may push more: then it begins anew.
+    async fn index_images(&mut self, nodes: &[(NodeId, NodeRecord)]) -> Result<(), Trouble> {
+        if level::feature_level(nodes.iter().map(|(_, record)| record)) < image::LEVEL {
+            self.unindexed = Some(IndexFrom::Start);
+            return Ok(());
+        }
+        let Some(from) = self.unindexed else { return Ok(()) };
+        let command = Command::Image(Box::new(ImageCommand::Index { from, limit: INDEXED }));
+        let answer = self.metadata.propose(command).await.map_err(RegistryError::from)?;
+        self.unindexed = (answer != Response::ImagesIndexed { is_done: true }).then_some(IndexFrom::Last);
+        Ok(())
     }
 
     fn note_progress(&mut self) {

@@ -1,10 +1,11 @@
 //! Deleting: names at once; bytes would go later, when nothing links them (consistency promises 26–28), but
 //! nothing proposes that yet.
 
+use cluster_core::command::image::{ImageCommand, ImageName, ImageRefusal};
 use cluster_core::command::{Command, Response};
 use cluster_core::key::RepositoryId;
 use proto::digest::Digest;
-use proto::name::Reference;
+use proto::name::{Reference, Tag};
 
 use super::{Registry, RegistryError};
 
@@ -45,6 +46,21 @@ impl Registry {
         }
     }
 
+    /// Deletes an image by Amazon ECR's rules: what was removed, as digests with tags. Call [`Registry::settle`] when all
+    /// deletions of a request are done.
+    pub(crate) async fn delete_image(
+        &self,
+        repository: &RepositoryId,
+        image: ImageName,
+    ) -> Result<Result<Vec<(Digest, Option<Tag>)>, ImageRefusal>, RegistryError> {
+        let command = ImageCommand::Delete { repository: repository.clone(), image };
+        match self.metadata.propose(Command::Image(Box::new(command))).await? {
+            Response::ImagesDeleted(removed) => Ok(Ok(removed)),
+            Response::ImageRefused(refusal) => Ok(Err(refusal)),
+            _ => Err(RegistryError::Unexpected),
+        }
+    }
+
     /// Makes a blob unreadable in this repository; others keep it.
     pub(crate) async fn delete_blob(
         &self,
@@ -65,7 +81,7 @@ impl Registry {
 
     /// What was deleted is to be gone at every node once that is acknowledged, though each reads by digest from
     /// its own state first.
-    async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         for cut_off in self.metadata.settle().await {
             tracing::warn!(node.id = %cut_off.node, "a node that cannot be reached may show what was deleted");
         }

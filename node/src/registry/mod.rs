@@ -5,6 +5,7 @@ mod delete;
 pub(crate) mod edge;
 mod fetch;
 mod pull;
+mod pulls;
 mod push;
 
 use blobs::{BlobError, BlobStore};
@@ -18,7 +19,8 @@ use crate::adapters::copies::Copies;
 pub(crate) use delete::BlobDeletion;
 pub(crate) use fetch::OpenBlob;
 pub(crate) use pull::{FoundManifest, ReferrerRow};
-pub(crate) use push::{ManifestPut, ManifestRefusal, STAGING_MS};
+pub(crate) use pulls::Pulls;
+pub(crate) use push::{ImageRefused, ManifestPut, ManifestRefusal, STAGING_MS};
 
 /// Why something could not be done, though it was asked rightly.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,8 @@ pub(crate) struct Registry {
     pub(crate) copies: Copies,
     /// On an edge: how it may answer without the others.
     pub(crate) edge: Option<edge::Edge>,
+    /// What it gave to somebody.
+    pub(crate) pulls: Pulls,
 }
 
 impl Registry {

@@ -183,24 +183,25 @@ fn size_of((_, row): &ReferrerRow) -> usize {
     texts + row.media_type.len() + row.artifact_type.as_ref().map_or(0, String::len) + 256
 }
 
+/// Archived images are not found until they are active again (ECR specification §6.5).
 fn find_in(
     reader: &StateReader,
     repository: &RepositoryId,
     reference: &Reference,
 ) -> Result<Option<FoundManifest>, StateError<StorageError>> {
-    match reference {
+    let found = match reference {
         Reference::Tag(tag) => {
             let found = state::tag::tag(reader, repository, tag)?;
-            Ok(found.map(|tag| FoundManifest {
-                digest: tag.digest,
-                media_type: tag.media_type,
-                size: tag.size,
-            }))
+            found.map(|tag| FoundManifest { digest: tag.digest, media_type: tag.media_type, size: tag.size })
         }
         Reference::Digest(digest) => {
             let found = state::manifest::manifest(reader, repository, digest)?;
             let digest = *digest;
-            Ok(found.map(|record| FoundManifest { digest, media_type: record.media_type, size: record.size }))
+            found.map(|record| FoundManifest { digest, media_type: record.media_type, size: record.size })
         }
+    };
+    match found {
+        Some(found) if state::image::is_archived(reader, repository, &found.digest)? => Ok(None),
+        found => Ok(found),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use blobs::{BlobCopy, BlobError, Upload};
+use cluster_core::command::image::{Dialect, ImageCommand, ImageRefusal, PutImage};
 use cluster_core::command::{
     Command, CommitBlob, Condition, ConfirmCopies, MountBlob, PutManifest, Response,
 };
@@ -40,6 +41,20 @@ pub(crate) enum ManifestRefusal {
     SizeMismatch(Vec<(Digest, u64)>),
     /// The condition does not hold.
     ConditionFailed(Option<Digest>),
+    /// The tag stands for another image, and the repository lets it not move.
+    TagImmutable(Tag),
+}
+
+/// Why Amazon ECR's API does not store an image.
+pub(crate) enum ImageRefused {
+    /// There is no such repository.
+    NoRepository,
+    /// The image is there, with this tag if one was given.
+    AlreadyThere,
+    /// The repository does not have these images of the index.
+    MissingChildren(Vec<Digest>),
+    /// As in every dialect.
+    Manifest(ManifestRefusal),
 }
 
 impl Registry {
@@ -158,30 +173,62 @@ impl Registry {
         repository: &RepositoryId,
         put: ManifestPut,
     ) -> Result<Result<(), ManifestRefusal>, RegistryError> {
-        let required = put.manifest.blobs.iter().filter(|blob| !blob.foreign);
-        let command = Command::PutManifest(Box::new(PutManifest {
-            repository: repository.clone(),
-            digest: put.digest,
-            media_type: put.manifest.kind.media_type().to_owned(),
-            content: put.content,
-            blobs: required.map(|blob| (blob.digest, blob.size)).collect(),
-            children: put.manifest.children.iter().map(|child| child.digest).collect(),
-            subject: put.manifest.subject,
-            artifact_type: put.manifest.artifact_type,
-            annotations: if put.manifest.subject.is_some() {
-                put.manifest.annotations
-            } else {
-                BTreeMap::new()
+        let command = Command::PutManifest(Box::new(put.into_command(repository)));
+        stored(self.metadata.propose(command).await?).ok_or(RegistryError::Unexpected)
+    }
+
+    /// The same by Amazon ECR's rules: into a repository that exists, nothing that is there already, and an index only
+    /// if all its images are there.
+    pub(crate) async fn put_image(
+        &self,
+        repository: &RepositoryId,
+        put: ManifestPut,
+    ) -> Result<Result<(), ImageRefused>, RegistryError> {
+        let put = PutImage { manifest: put.into_command(repository), dialect: Dialect::Ecr };
+        let command = Command::Image(Box::new(ImageCommand::Put(put)));
+        Ok(Err(match self.metadata.propose(command).await? {
+            Response::ImageRefused(ImageRefusal::NoRepository) => ImageRefused::NoRepository,
+            Response::ImageRefused(ImageRefusal::AlreadyThere) => ImageRefused::AlreadyThere,
+            Response::ImageRefused(ImageRefusal::MissingChildren(children)) => {
+                ImageRefused::MissingChildren(children)
+            }
+            response => match stored(response) {
+                Some(Ok(())) => return Ok(Ok(())),
+                Some(Err(refusal)) => ImageRefused::Manifest(refusal),
+                None => return Err(RegistryError::Unexpected),
             },
-            tags: put.tags,
-            condition: put.condition,
-        }));
-        match self.metadata.propose(command).await? {
-            Response::ManifestStored { .. } => Ok(Ok(())),
-            Response::MissingBlobs(digests) => Ok(Err(ManifestRefusal::MissingBlobs(digests))),
-            Response::SizeMismatch(sizes) => Ok(Err(ManifestRefusal::SizeMismatch(sizes))),
-            Response::ConditionFailed { current } => Ok(Err(ManifestRefusal::ConditionFailed(current))),
-            _ => Err(RegistryError::Unexpected),
+        }))
+    }
+}
+
+impl ManifestPut {
+    fn into_command(self, repository: &RepositoryId) -> PutManifest {
+        let manifest = self.manifest;
+        let required = manifest.blobs.iter().filter(|blob| !blob.foreign);
+        PutManifest {
+            repository: repository.clone(),
+            digest: self.digest,
+            media_type: manifest.kind.media_type().to_owned(),
+            content: self.content,
+            blobs: required.map(|blob| (blob.digest, blob.size)).collect(),
+            children: manifest.children.iter().map(|child| child.digest).collect(),
+            subject: manifest.subject,
+            artifact_type: manifest.artifact_type,
+            annotations: if manifest.subject.is_some() { manifest.annotations } else { BTreeMap::new() },
+            tags: self.tags,
+            condition: self.condition,
         }
+    }
+}
+
+/// What became of a put; `None` for an answer to something else.
+fn stored(response: Response) -> Option<Result<(), ManifestRefusal>> {
+    match response {
+        Response::ManifestStored { .. } => Some(Ok(())),
+        Response::MissingBlobs(digests) => Some(Err(ManifestRefusal::MissingBlobs(digests))),
+        Response::SizeMismatch(sizes) => Some(Err(ManifestRefusal::SizeMismatch(sizes))),
+        Response::ConditionFailed { current } => Some(Err(ManifestRefusal::ConditionFailed(current))),
+        Response::TagImmutable { tag } => Some(Err(ManifestRefusal::TagImmutable(tag))),
+        _ => None,
     }
 }

@@ -27,3 +27,8 @@ fn all_85_operations_take_what_botocores_models_allow_and_refuse_what_they_forbi
 fn layers_come_in_parts_and_are_read_by_their_urls() {
     script("layers.py");
 }
+
+#[test]
+fn images_of_one_dialect_are_those_of_the_other() {
+    script("images.py");
+}

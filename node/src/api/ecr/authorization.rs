@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use proto::ecr::{Failure, Output, Service};
 use proto::identity::AccountId;
 
-use super::{Call, unavailable};
+use super::call::Call;
+use super::unavailable;
 use crate::auth::AWS_USER;
 
 /// A password for Docker: the caller's, good for every registry that the caller may use, in this region. Old clients

@@ -4,7 +4,8 @@ use cluster_core::state;
 use proto::digest::Digest;
 use proto::ecr::{Exception, Failure, Output};
 
-use super::{Call, unavailable, unmade, unread};
+use super::call::Call;
+use super::{unavailable, unmade, unread};
 use crate::telemetry::log::chain;
 
 /// Which of the layers the repository has, so that they need not be sent. Their leases are renewed, since who asks

@@ -4,7 +4,13 @@
 //! per noun. Owns how the dialect looks over HTTP; what it may say is known to `proto::ecr`.
 
 mod authorization;
+mod call;
+mod cursor;
+mod image;
+mod images;
 mod layer;
+mod put_image;
+mod referrer;
 mod repository;
 mod signature;
 mod upload;
@@ -19,25 +25,17 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::post;
-use blobs::BlobStore;
-use cluster::{ReadError, StateReader};
-use cluster_core::access::Caller;
-use cluster_core::access::policy::{self, Context, Policies, Resource, evaluate};
-use cluster_core::key::RepositoryId;
-use cluster_core::state;
-use proto::credential::AccessKeyId;
+use call::Call;
+use cluster::ReadError;
 use proto::digest::{Algorithm, Digest};
-use proto::ecr::{Exception, Failure, Input, Model, Name, Operation, Output};
+use proto::ecr::{Exception, Failure, Model, Name, Operation, Output};
 use proto::identity::{AccountId, RegistryId};
-use proto::name::RepositoryName;
-use proto::policy::action::ActionName;
 use proto::sigv4::{self, SigV4Error};
 use signature::{Signatory, SignatureError};
 use tracing::Instrument as _;
 
 use crate::api::body::{BodyError, read_all};
 use crate::api::oci::Api;
-use crate::http::public_url::is_host;
 use crate::http::server::Connection;
 use crate::registry::RegistryError;
 use crate::telemetry::log::chain;
@@ -58,90 +56,6 @@ pub(crate) struct Ecr {
     pub(crate) signatures: Arc<Signatures>,
     /// Which uploads of this node have parts that are too small.
     pub(crate) short_parts: Arc<ShortParts>,
-}
-
-/// One request on its way through a handler.
-struct Call<'a> {
-    ecr: &'a Ecr,
-    parts: &'a Parts,
-    connection: &'a Connection,
-    caller: Caller,
-    /// With which the request is signed.
-    key: AccessKeyId,
-    /// Whose the resource is: `registryId`, else the caller's own; in the region of the signature.
-    registry: RegistryId,
-    operation: Operation,
-    input: Input<'a>,
-}
-
-impl Call<'_> {
-    /// The repository that the request names; refused unless the caller may do to it what the operation is called.
-    fn repository(&self) -> Result<RepositoryName, Failure> {
-        let name = self.input.parse("repositoryName")?;
-        self.authorize(&name)?;
-        Ok(name)
-    }
-
-    fn id(&self, name: &RepositoryName) -> RepositoryId {
-        RepositoryId { registry: self.registry.clone(), name: name.clone() }
-    }
-
-    /// The state as of now, in which the repository exists.
-    async fn exists(&self, name: &RepositoryName) -> Result<StateReader, Failure> {
-        let reader = self.ecr.api.registry.metadata.read().await.map_err(unread)?;
-        let found = state::repository::repository(&reader, &self.id(name));
-        match found.map_err(|error| unread(error.into()))? {
-            Some(_) => Ok(reader),
-            None => Err(Failure::repository_not_found(name, &self.registry.account)),
-        }
-    }
-
-    fn blobs(&self) -> &BlobStore {
-        &self.ecr.api.registry.blobs
-    }
-
-    /// An answer that begins with the repository, as many do.
-    fn about(&self, name: &RepositoryName) -> Output {
-        Output::new().with("registryId", self.registry.account.as_str()).with("repositoryName", name.as_str())
-    }
-
-    /// Where the client reaches the registry: as it was configured, or as the request says, whose host is signed.
-    fn endpoint(&self) -> Result<String, Failure> {
-        if let Some(url) = &self.ecr.api.public_url {
-            return Ok(url.to_string());
-        }
-        let header = self.parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = header.or(self.parts.uri.authority().map(|authority| authority.as_str()));
-        let scheme = if self.connection.tls { "https" } else { "http" };
-        let host = host.filter(|host| is_host(host)).ok_or_else(Failure::server)?;
-        Ok(format!("{scheme}://{host}"))
-    }
-
-    /// Refuses unless the caller may do what the operation is called to the repository.
-    fn authorize(&self, name: &RepositoryName) -> Result<(), Failure> {
-        self.decide(|action| Resource::repository(action, &self.registry, name))
-    }
-
-    /// Refuses unless the caller may do it at all: for operations whose resource is `*`.
-    fn authorize_at_all(&self) -> Result<(), Failure> {
-        self.decide(|_| Resource::account(self.registry.account.clone()))
-    }
-
-    fn decide(&self, resource: impl FnOnce(&ActionName) -> Resource) -> Result<(), Failure> {
-        // Referrers are read with the right to read images (§9.1).
-        let action = match self.operation.name() {
-            Name::ListImageReferrers => "ecr:BatchGetImage".to_owned(),
-            _ => self.operation.to_string(),
-        };
-        let action: ActionName = action.parse().map_err(|_| Failure::server())?;
-        let resource = resource(&action);
-        let request = policy::Request::new(self.caller.clone(), action, resource, Context::default());
-        if evaluate(&request, &Policies::default()).is_allowed() {
-            return Ok(());
-        }
-        tracing::info!(caller = %self.caller, action = %request.action(), resource = request.resource().as_str(), "denied");
-        Err(Failure::access_denied(request.caller(), request.action(), request.resource().as_str()))
-    }
 }
 
 /// `POST /`.
@@ -228,6 +142,14 @@ async fn act(call: &mut Call<'_>) -> Result<Output, Failure> {
         Name::InitiateLayerUpload => upload::initiate(call).await,
         Name::UploadLayerPart => upload::part(call).await,
         Name::CompleteLayerUpload => upload::complete(call).await,
+        Name::PutImage => put_image::put(call).await,
+        Name::BatchGetImage => image::batch_get(call).await,
+        Name::BatchDeleteImage => image::batch_delete(call).await,
+        Name::UpdateImageStorageClass => image::set_storage_class(call).await,
+        Name::ListImages => images::list(call).await,
+        Name::DescribeImages => images::describe(call).await,
+        Name::DescribeImageTags => images::describe_tags(call).await,
+        Name::ListImageReferrers => referrer::list(call).await,
         _ => {
             call.authorize_at_all()?;
             Err(Failure::new(Exception::UnsupportedCommand, "this release does not have the operation yet"))

@@ -6,7 +6,8 @@ use proto::arn::Arn;
 use proto::ecr::{Failure, Output, PageToken};
 use proto::name::RepositoryName;
 
-use super::{Call, unread};
+use super::call::Call;
+use super::unread;
 
 /// Repositories of a page if the request does not say.
 const PAGE: i64 = 100;

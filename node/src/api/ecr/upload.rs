@@ -16,7 +16,8 @@ use proto::ecr::{Exception, Failure, Output};
 use proto::name::RepositoryName;
 use proto::upload::UploadId;
 
-use super::{Call, unavailable, unmade};
+use super::call::Call;
+use super::{unavailable, unmade};
 use crate::adapters::relay::RelayError;
 use crate::api::body::BodyError;
 use crate::registry::RegistryError;

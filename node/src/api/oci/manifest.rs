@@ -42,6 +42,7 @@ pub(super) async fn read(
         return Ok(describe(response, &found, cache));
     }
     if content.is_some() {
+        registry.pulls.note(&repository, &found.digest);
         let operation = OperationLabels { operation: "ReadManifest" };
         exchange.api.metrics.response_bytes.get_or_create(&operation).inc_by(found.size);
     }
@@ -88,7 +89,7 @@ pub(super) async fn put(
     let put = ManifestPut { digest, content: content.to_vec(), manifest, tags: tags.clone(), condition };
     match exchange.api.registry.put_manifest(&exchange.repository(name), put).await? {
         Ok(()) => {}
-        Err(refusal) => return Err(refusal.into()),
+        Err(refusal) => return Err(refused(name, refusal)),
     }
     let mut response = reply::created(&format!("/v2/{name}/manifests/{digest}"), &digest);
     if let Some(subject) = subject {
@@ -152,30 +153,35 @@ async fn content(exchange: &Exchange<'_>, body: Body) -> Result<bytes::Bytes, Oc
     Ok(content)
 }
 
-impl From<ManifestRefusal> for OciError {
-    fn from(refusal: ManifestRefusal) -> Self {
-        match refusal {
-            ManifestRefusal::MissingBlobs(digests) => {
-                let details = digests.iter().map(|digest| json!({"digest": digest.to_string()})).collect();
-                Self::new(Code::ManifestBlobUnknown, "the repository does not have this blob")
-                    .details(details)
-            }
-            ManifestRefusal::SizeMismatch(sizes) => {
-                let detail =
-                    |(digest, size): &(Digest, u64)| json!({"digest": digest.to_string(), "size": size});
-                let details = sizes.iter().map(detail).collect();
-                Self::new(Code::SizeInvalid, "the manifest states another size than the blob has")
-                    .details(details)
-            }
-            ManifestRefusal::ConditionFailed(current) => {
-                let error = Self::new(Code::ManifestInvalid, "the condition of the request does not hold")
-                    .status(StatusCode::PRECONDITION_FAILED);
-                match current {
-                    Some(current) => error.header(header::ETAG, &conditions::etag(&current)),
-                    None => error,
-                }
+fn refused(name: &RepositoryName, refusal: ManifestRefusal) -> OciError {
+    match refusal {
+        ManifestRefusal::MissingBlobs(digests) => {
+            let details = digests.iter().map(|digest| json!({"digest": digest.to_string()})).collect();
+            OciError::new(Code::ManifestBlobUnknown, "the repository does not have this blob")
+                .details(details)
+        }
+        ManifestRefusal::SizeMismatch(sizes) => {
+            let detail = |(digest, size): &(Digest, u64)| json!({"digest": digest.to_string(), "size": size});
+            let details = sizes.iter().map(detail).collect();
+            OciError::new(Code::SizeInvalid, "the manifest states another size than the blob has")
+                .details(details)
+        }
+        ManifestRefusal::ConditionFailed(current) => {
+            let error = OciError::new(Code::ManifestInvalid, "the condition of the request does not hold")
+                .status(StatusCode::PRECONDITION_FAILED);
+            match current {
+                Some(current) => error.header(header::ETAG, &conditions::etag(&current)),
+                None => error,
             }
         }
+        // Amazon ECR's words, which builders look for (ECR specification §6.2).
+        ManifestRefusal::TagImmutable(tag) => OciError::new(
+            Code::TagInvalid,
+            format!(
+                "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because \
+                 the tag is immutable."
+            ),
+        ),
     }
 }
 

@@ -110,6 +110,17 @@ pub(super) fn forget(view: &mut impl ViewMut, id: &RepositoryId, digest: &Digest
     view.delete(key::image(id, digest));
 }
 
+/// Whether pulls of the image find nothing; of what is no image, false. Of most images that is one look.
+///
+/// # Errors
+/// The state could not be read.
+pub fn is_archived<V: View>(view: &V, id: &RepositoryId, digest: &Digest) -> StateResult<bool, V> {
+    let Some(record) = read::<ImageRecord, V>(view, &key::image(id, digest))? else { return Ok(false) };
+    let manifest = manifest::manifest(view, id, digest)?;
+    let is_own = manifest.is_some_and(|manifest| manifest.pushed_ms == record.pushed_ms);
+    Ok(is_own && record.state.class == StorageClass::Archived)
+}
+
 fn state<V: View>(
     view: &V,
     id: &RepositoryId,

@@ -1,0 +1,118 @@
+//! One request on its way through a handler: who asks, of which registry, with what input.
+
+use axum::http::header;
+use axum::http::request::Parts;
+use blobs::BlobStore;
+use cluster::StateReader;
+use cluster_core::access::Caller;
+use cluster_core::access::policy::{self, Context, Policies, Resource, evaluate};
+use cluster_core::key::RepositoryId;
+use cluster_core::state;
+use proto::credential::AccessKeyId;
+use proto::ecr::{Failure, Input, Name, Operation, Output, PageToken};
+use proto::identity::RegistryId;
+use proto::name::RepositoryName;
+use proto::policy::action::ActionName;
+
+use super::{Ecr, unread};
+use crate::http::public_url::is_host;
+use crate::http::server::Connection;
+use crate::registry::Registry;
+
+/// One request on its way through a handler.
+pub(super) struct Call<'a> {
+    pub(super) ecr: &'a Ecr,
+    pub(super) parts: &'a Parts,
+    pub(super) connection: &'a Connection,
+    pub(super) caller: Caller,
+    /// With which the request is signed.
+    pub(super) key: AccessKeyId,
+    /// Whose the resource is: `registryId`, else the caller's own; in the region of the signature.
+    pub(super) registry: RegistryId,
+    pub(super) operation: Operation,
+    pub(super) input: Input<'a>,
+}
+
+impl Call<'_> {
+    /// The repository that the request names; refused unless the caller may do to it what the operation is called.
+    pub(super) fn repository(&self) -> Result<RepositoryName, Failure> {
+        let name = self.input.parse("repositoryName")?;
+        self.authorize(&name)?;
+        Ok(name)
+    }
+
+    pub(super) fn id(&self, name: &RepositoryName) -> RepositoryId {
+        RepositoryId { registry: self.registry.clone(), name: name.clone() }
+    }
+
+    /// The state as of now, in which the repository exists.
+    pub(super) async fn exists(&self, name: &RepositoryName) -> Result<StateReader, Failure> {
+        let reader = self.ecr.api.registry.metadata.read().await.map_err(unread)?;
+        let found = state::repository::repository(&reader, &self.id(name));
+        match found.map_err(|error| unread(error.into()))? {
+            Some(_) => Ok(reader),
+            None => Err(Failure::repository_not_found(name, &self.registry.account)),
+        }
+    }
+
+    pub(super) fn use_cases(&self) -> &Registry {
+        &self.ecr.api.registry
+    }
+
+    /// Pages of this operation in this registry, told apart by what else is asked.
+    pub(super) fn pages<'c>(&'c self, filter: &'c [&'c str]) -> PageToken<'c> {
+        PageToken { registry: &self.registry, operation: self.operation, filter }
+    }
+
+    /// How many items a page is to have; `page` if the request does not say.
+    pub(super) fn limit(&self, page: i64) -> usize {
+        usize::try_from(self.input.integer_if("maxResults").unwrap_or(page)).unwrap_or(1)
+    }
+
+    pub(super) fn blobs(&self) -> &BlobStore {
+        &self.ecr.api.registry.blobs
+    }
+
+    /// An answer that begins with the repository, as many do.
+    pub(super) fn about(&self, name: &RepositoryName) -> Output {
+        Output::new().with("registryId", self.registry.account.as_str()).with("repositoryName", name.as_str())
+    }
+
+    /// Where the client reaches the registry: as it was configured, or as the request says, whose host is signed.
+    pub(super) fn endpoint(&self) -> Result<String, Failure> {
+        if let Some(url) = &self.ecr.api.public_url {
+            return Ok(url.to_string());
+        }
+        let header = self.parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = header.or(self.parts.uri.authority().map(|authority| authority.as_str()));
+        let scheme = if self.connection.tls { "https" } else { "http" };
+        let host = host.filter(|host| is_host(host)).ok_or_else(Failure::server)?;
+        Ok(format!("{scheme}://{host}"))
+    }
+
+    /// Refuses unless the caller may do what the operation is called to the repository.
+    pub(super) fn authorize(&self, name: &RepositoryName) -> Result<(), Failure> {
+        self.decide(|action| Resource::repository(action, &self.registry, name))
+    }
+
+    /// Refuses unless the caller may do it at all: for operations whose resource is `*`.
+    pub(super) fn authorize_at_all(&self) -> Result<(), Failure> {
+        self.decide(|_| Resource::account(self.registry.account.clone()))
+    }
+
+    fn decide(&self, resource: impl FnOnce(&ActionName) -> Resource) -> Result<(), Failure> {
+        // Referrers are read with the right to read images (§9.1).
+        let action = match self.operation.name() {
+            Name::ListImageReferrers => "ecr:BatchGetImage".to_owned(),
+            _ => self.operation.to_string(),
+        };
+        let action: ActionName = action.parse().map_err(|_| Failure::server())?;
+        let resource = resource(&action);
+        let request = policy::Request::new(self.caller.clone(), action, resource, Context::default());
+        if evaluate(&request, &Policies::default()).is_allowed() {
+            return Ok(());
+        }
+        tracing::info!(caller = %self.caller, action = %request.action(), resource = request.resource().as_str(), "denied");
+        Err(Failure::access_denied(request.caller(), request.action(), request.resource().as_str()))
+    }
+}
