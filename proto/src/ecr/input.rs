@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use serde_json::Value;
+
 use crate::ecr::failure::Failure;
 use crate::ecr::model::Member;
 use crate::ecr::read::Datum;
@@ -138,6 +140,18 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// As a JSON object: what was given, as it was given.
+    pub fn to_value(&self) -> Value {
+        Value::Object(
+            self.members.iter().map(|(name, datum)| ((*name).to_owned(), datum.to_value())).collect(),
+        )
+    }
+
+    /// A member as JSON, `null` if it was not given.
+    pub fn value_of(&self, member: &str) -> Value {
+        self.get(member).map_or(Value::Null, Datum::to_value)
+    }
+
     fn list(&self, member: &str) -> &[Datum<'a>] {
         let list = self.get(member).and_then(|datum| match datum {
             Datum::List(items) => Some(items.as_slice()),
@@ -216,6 +230,21 @@ mod tests {
         assert_eq!(checked("DescribeRepositories", "{}").texts("repositoryNames").count(), 0);
         assert_eq!(checked("DescribeRepositories", "{}").integer_if("maxResults"), None);
         assert!(!checked("DeleteRepository", r#"{"repositoryName": "ab"}"#).flag("force"));
+    }
+
+    #[test]
+    fn what_was_given_can_be_written_again() {
+        let body = r#"{"repositoryName": "ab", "tags": [{"Key": "k", "Value": "\u00e9"}], "registryId": null,
+            "imageScanningConfiguration": {"scanOnPush": true}, "later": 1}"#;
+        let input = checked("CreateRepository", body);
+        let tags = serde_json::json!([{"Key": "k", "Value": "é"}]);
+        assert_eq!(input.value_of("tags"), tags);
+        assert_eq!(input.value_of("registryId"), Value::Null);
+        let scanning = serde_json::json!({"scanOnPush": true});
+        assert_eq!(
+            input.to_value(),
+            serde_json::json!({"repositoryName": "ab", "tags": tags, "imageScanningConfiguration": scanning})
+        );
     }
 
     #[test]

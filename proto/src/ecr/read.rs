@@ -8,6 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use serde_json::Value;
+
 use crate::ecr::input::Input;
 use crate::ecr::model::{Bounds, Kind, MAX_ITEMS, Member, Model, Shape, ShapeId};
 
@@ -27,6 +29,25 @@ pub(super) enum Datum<'a> {
     List(Vec<Datum<'a>>),
     Map(Vec<(String, Datum<'a>)>),
     Structure(Input<'a>),
+}
+
+impl Datum<'_> {
+    /// As JSON again; a blob as base64.
+    pub(super) fn to_value(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Text(text) => Value::from(text.as_ref()),
+            Self::Blob(bytes) => Value::from(STANDARD.encode(bytes)),
+            Self::Boolean(flag) => Value::from(*flag),
+            Self::Integer(number) => Value::from(*number),
+            Self::Number(number) => Value::from(*number),
+            Self::List(items) => items.iter().map(Self::to_value).collect(),
+            Self::Map(entries) => {
+                Value::Object(entries.iter().map(|(key, value)| (key.clone(), value.to_value())).collect())
+            }
+            Self::Structure(input) => input.to_value(),
+        }
+    }
 }
 
 /// Reads one value of that shape.

@@ -32,3 +32,8 @@ fn layers_come_in_parts_and_are_read_by_their_urls() {
 fn images_of_one_dialect_are_those_of_the_other() {
     script("images.py");
 }
+
+#[test]
+fn what_is_set_is_what_is_read_and_tags_that_must_not_move_do_not() {
+    script("settings.py");
+}

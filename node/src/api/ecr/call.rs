@@ -73,9 +73,14 @@ impl Call<'_> {
         &self.ecr.api.registry.blobs
     }
 
+    /// An answer that begins with the registry.
+    pub(super) fn of_registry(&self) -> Output {
+        Output::new().with("registryId", self.registry.account.as_str())
+    }
+
     /// An answer that begins with the repository, as many do.
     pub(super) fn about(&self, name: &RepositoryName) -> Output {
-        Output::new().with("registryId", self.registry.account.as_str()).with("repositoryName", name.as_str())
+        self.of_registry().with("repositoryName", name.as_str())
     }
 
     /// Where the client reaches the registry: as it was configured, or as the request says, whose host is signed.
