@@ -18,8 +18,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::post;
 use cluster::ReadError;
-use cluster_core::access::Caller;
-use cluster_core::access::policy::{self, Context, Policies, Resource, evaluate};
+use cluster_core::access::{Caller, Resource, Wanted};
+use cluster_core::key::RepositoryId;
 use proto::credential::AccessKeyId;
 use proto::digest::{Algorithm, Digest};
 use proto::ecr::{Exception, Failure, Input, Model, Name, Operation, Output};
@@ -32,6 +32,8 @@ use tracing::Instrument as _;
 
 use crate::api::body::{BodyError, read_all};
 use crate::api::oci::Api;
+use crate::auth::decider::{Client, Verdict};
+use crate::auth::{Identity, Proof};
 use crate::http::public_url::is_host;
 use crate::http::server::Connection;
 use crate::telemetry::log::chain;
@@ -80,28 +82,37 @@ impl Call<'_> {
 
     /// Refuses unless the caller may do what the operation is called to the repository.
     fn authorize(&self, name: &RepositoryName) -> Result<(), Failure> {
-        self.decide(|action| Resource::repository(action, &self.registry, name))
+        let (registry, name) = (self.registry.clone(), name.clone());
+        self.decide(Resource::Repository(RepositoryId { registry, name }))
     }
 
     /// Refuses unless the caller may do it at all: for operations whose resource is `*`.
     fn authorize_at_all(&self) -> Result<(), Failure> {
-        self.decide(|_| Resource::account(self.registry.account.clone()))
+        self.decide(Resource::Registry(self.registry.clone()))
     }
 
-    fn decide(&self, resource: impl FnOnce(&ActionName) -> Resource) -> Result<(), Failure> {
+    fn decide(&self, resource: Resource) -> Result<(), Failure> {
         // Referrers are read with the right to read images (§9.1).
         let action = match self.operation.name() {
             Name::ListImageReferrers => "ecr:BatchGetImage".to_owned(),
             _ => self.operation.to_string(),
         };
         let action: ActionName = action.parse().map_err(|_| Failure::server())?;
-        let resource = resource(&action);
-        let request = policy::Request::new(self.caller.clone(), action, resource, Context::default());
-        if evaluate(&request, &Policies::default()).is_allowed() {
-            return Ok(());
+        let identity = Identity::of(self.caller.clone(), Proof::Key);
+        let client = Client { address: self.connection.remote.ip(), tls: self.connection.tls };
+        let named = resource.named_for(&action);
+        let wanted = Wanted::operation(action.clone(), resource);
+        let api = &self.ecr.api;
+        let reader = api.registry.metadata.local().map_err(unread)?;
+        let verdict = api.decider.authorize(&reader, &identity, client, &wanted);
+        match verdict.map_err(|error| unread(error.into()))? {
+            Verdict::Allowed => Ok(()),
+            // Whose key it was is nobody any more.
+            Verdict::LoginNeeded => Err(refused(SigV4Error::Unrecognized)),
+            Verdict::InsufficientScope | Verdict::Denied => {
+                Err(Failure::access_denied(&self.caller, &action, named.as_str()))
+            }
         }
-        tracing::info!(caller = %self.caller, action = %request.action(), resource = request.resource().as_str(), "denied");
-        Err(Failure::access_denied(request.caller(), request.action(), request.resource().as_str()))
     }
 }
 
