@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use blobs::BlobStore;
 use cluster::{Metadata, MetadataConfig, Start};
-use cluster_core::access::{Caller, Facts};
+use cluster_core::access::Facts;
 use cluster_core::record::ClusterRecord;
 use peer::{PeerAddress, Peers};
 use tokio::net::TcpListener;
@@ -36,6 +36,7 @@ use crate::adapters::transport::{self, PeerTransport};
 use crate::api::admin::{self, Admin};
 use crate::api::ecr::{self, Ecr, ShortParts, Signatures};
 use crate::api::oci::{self, Api};
+use crate::auth::decider::Decider;
 use crate::auth::keyring::Keyring;
 use crate::auth::node_key::NodeKey;
 use crate::auth::token::Tokens;
@@ -212,10 +213,18 @@ struct Node {
     draining: Arc<AtomicBool>,
 }
 
-fn authenticator(metadata: &Metadata, key: &NodeKey, cluster: &ClusterRecord) -> Arc<Authenticator> {
-    let root = Caller::Root(cluster.registry.account.clone());
-    let tokens = Tokens::new(key, cluster.cluster_id, root.clone(), cluster.registry.region.clone());
-    Authenticator::new(metadata.clone(), root, tokens)
+/// Who asks, whether they may, and what the operator says to that.
+fn access(
+    config: &Config,
+    metadata: &Metadata,
+    key: &NodeKey,
+    cluster: &ClusterRecord,
+) -> (Arc<Authenticator>, Arc<Decider>, Facts) {
+    let default_registry = cluster.registry.clone();
+    let tokens = Tokens::new(key, cluster.cluster_id, default_registry.region.clone());
+    let authenticator = Authenticator::new(metadata.clone(), default_registry.account.clone(), tokens);
+    let facts = Facts { anonymous_pull: config.anonymous_pull, default_registry };
+    (authenticator, Arc::new(Decider::new(facts.clone())), facts)
 }
 
 fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>> {
@@ -240,9 +249,7 @@ impl Node {
         let server = holders.server.clone();
         let metrics = Arc::new(Metrics::new(figures(parts, &copies, server, scrub.clone(), edge.clone())));
         let draining = Arc::new(AtomicBool::new(false));
-        let facts =
-            Facts { anonymous_pull: config.anonymous_pull, default_registry: cluster.registry.clone() };
-        let authenticator = authenticator(metadata, key, cluster);
+        let (authenticator, decider, facts) = access(config, metadata, key, cluster);
         let registry = Registry {
             metadata: metadata.clone(),
             blobs: blobs.clone(),
@@ -253,6 +260,7 @@ impl Node {
         let api = |relay| Api {
             registry: registry.clone(),
             authenticator: authenticator.clone(),
+            decider: decider.clone(),
             facts: facts.clone(),
             public_url: config.public_url.clone(),
             metrics: metrics.requests.clone(),
@@ -280,6 +288,7 @@ impl Node {
             blobs: blobs.clone(),
             registry: registry.clone(),
             authenticator: authenticator.clone(),
+            decider: decider.clone(),
             facts: facts.clone(),
             metrics: metrics.clone(),
             draining: draining.clone(),

@@ -1,12 +1,19 @@
 //! Who asks, and whether they may: credentials to [`Identity`], and the one question that every request
-//! asks of `cluster_core::access`.
+//! asks of `cluster_core::access`, through [`decider`].
 
+mod claims;
+pub(crate) mod decider;
 pub(crate) mod keyring;
+pub(crate) mod login;
 pub(crate) mod node_key;
 pub(crate) mod password;
+mod policies;
+mod robot;
 pub(crate) mod scope;
 pub(crate) mod throttle;
 pub(crate) mod token;
+#[cfg(test)]
+mod world;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,10 +21,13 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cluster::{Metadata, ReadError};
-use cluster_core::access::{self, Action, Caller, Decision, DenyReason, Facts, Request, Resource};
-use cluster_core::state;
+use cluster::{Metadata, ReadError, StateReader, StorageError};
+use cluster_core::access::{Action, Caller, Wanted};
+use cluster_core::state::StateError;
+use cluster_core::state::principal::robot_token::TokenId;
+use proto::identity::AccountId;
 
+use login::{Login, LoginName};
 use password::Passwords;
 use scope::Grant;
 use throttle::Throttle;
@@ -52,52 +62,51 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// How somebody showed who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// They did not.
+    Nothing,
+    /// By their password, or what stands for it: the only one that buys refresh tokens.
+    Password,
+    /// By a signature with an access key.
+    Key,
+    /// By what was issued for a proof, and ends soon: an access or authorization token.
+    Token,
+    /// By a robot token, which may narrow what its owner may; or by an access token that was issued for one.
+    Robot(TokenId),
+}
+
 /// Who asks, and what their token limits them to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// Who.
     pub(crate) caller: Caller,
+    /// How that is known.
+    pub(crate) proof: Proof,
     /// With a bearer token: what it was issued for. Without: no limit beside the decision.
     pub(crate) grants: Option<Vec<Grant>>,
 }
 
 impl Identity {
     /// Nobody in particular.
-    pub(crate) const ANONYMOUS: Self = Self { caller: Caller::Anonymous, grants: None };
+    pub(crate) const ANONYMOUS: Self =
+        Self { caller: Caller::Anonymous, proof: Proof::Nothing, grants: None };
 
-    /// The decision on `action`, narrowed by the token. A token never leaves less than nobody has.
-    pub(crate) fn may(&self, action: Action, resource: &Resource, facts: &Facts) -> Verdict {
-        let decision = |caller: &Caller| {
-            let request = Request { caller: caller.clone(), action, resource: resource.clone() };
-            access::decide(&request, facts)
-        };
-        match decision(&self.caller) {
-            Decision::Allow(_) if action == Action::Connect || self.granted(action, resource) => {
-                Verdict::Allowed
-            }
-            Decision::Allow(_) if decision(&Caller::Anonymous).is_allowed() => Verdict::Allowed,
-            Decision::Allow(_) => Verdict::InsufficientScope,
-            Decision::Deny(DenyReason::NotAuthenticated) => Verdict::LoginNeeded,
-            Decision::Deny(DenyReason::OtherAccount) => Verdict::Denied,
-        }
+    /// Somebody whom no scope limits.
+    pub(crate) fn of(caller: Caller, proof: Proof) -> Self {
+        Self { caller, proof, grants: None }
     }
 
-    fn granted(&self, action: Action, resource: &Resource) -> bool {
-        self.grants.as_ref().is_none_or(|grants| grants.iter().any(|grant| grant.covers(action, resource)))
+    /// Whether the token, if there is one, was issued for that.
+    fn covers(&self, wanted: &Wanted) -> bool {
+        let Some(grants) = &self.grants else { return true };
+        // A token of any scope connects (A2).
+        wanted.action().is_some_and(|action| {
+            let resource = wanted.resource();
+            action == Action::Connect || grants.iter().any(|grant| grant.covers(action, resource))
+        })
     }
-}
-
-/// Whether somebody may do something, as HTTP tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Yes.
-    Allowed,
-    /// Not without a login: 401.
-    LoginNeeded,
-    /// Not with this token, but another one would do: 401.
-    InsufficientScope,
-    /// No: 403.
-    Denied,
 }
 
 /// Why credentials were not accepted.
@@ -114,9 +123,15 @@ pub(crate) enum AuthError {
     Unavailable(#[source] ReadError),
 }
 
+fn unread(error: StateError<StorageError>) -> AuthError {
+    AuthError::Unavailable(error.into())
+}
+
 /// Checks credentials against the replicated state.
 pub(crate) struct Authenticator {
     metadata: Metadata,
+    /// Of users who name no other.
+    default_account: AccountId,
     passwords: Passwords,
     throttle: Throttle,
     /// Issues and verifies bearer tokens.
@@ -124,10 +139,10 @@ pub(crate) struct Authenticator {
 }
 
 impl Authenticator {
-    /// For the registry whose root is `root`.
-    pub(crate) fn new(metadata: Metadata, root: Caller, tokens: Tokens) -> Arc<Self> {
-        let passwords = Passwords::new(root);
-        Arc::new(Self { metadata, passwords, throttle: Throttle::default(), tokens })
+    /// For the cluster whose default account it is.
+    pub(crate) fn new(metadata: Metadata, default_account: AccountId, tokens: Tokens) -> Arc<Self> {
+        let (passwords, throttle) = (Passwords::new(), Throttle::default());
+        Arc::new(Self { metadata, default_account, passwords, throttle, tokens })
     }
 
     /// Who sent these headers from `address`. No `Authorization` at all is the anonymous principal.
@@ -147,53 +162,67 @@ impl Authenticator {
         let (scheme, credentials) = value.split_once(' ').ok_or(AuthError::Invalid)?;
         if scheme.eq_ignore_ascii_case("basic") {
             let (user, password) = basic(credentials).ok_or(AuthError::Invalid)?;
-            let caller = if user == AWS_USER {
-                let reader = self.metadata.local().map_err(AuthError::Unavailable)?;
-                self.tokens.verify_password(&reader, password.expose())?
-            } else {
-                self.log_in(&user, &password, address).await?
-            };
-            Ok(Identity { caller, grants: None })
+            if user == AWS_USER {
+                let caller = self.tokens.verify_password(&self.local()?, password.expose())?;
+                return Ok(Identity::of(caller, Proof::Token));
+            }
+            self.log_in(&user, &password, address).await
         } else if scheme.eq_ignore_ascii_case("bearer") {
-            let reader = self.metadata.local().map_err(AuthError::Unavailable)?;
-            self.tokens.verify(&reader, credentials.trim())
+            self.tokens.verify(&self.local()?, credentials.trim())
         } else {
             Err(AuthError::Invalid)
         }
     }
 
-    /// Whose `password` it is.
+    fn local(&self) -> Result<StateReader, AuthError> {
+        self.metadata.local().map_err(AuthError::Unavailable)
+    }
+
+    /// Whose `password` it is: a user's, a root's, or the secret of a robot token.
     pub(crate) async fn log_in(
         &self,
         user: &str,
         password: &Secret,
         address: IpAddr,
-    ) -> Result<Caller, AuthError> {
-        let stored = {
-            let reader = self.metadata.local().map_err(AuthError::Unavailable)?;
-            match (&self.passwords.root, user) {
-                (Caller::Root(account), ROOT_USER) => state::cluster::root(&reader, account)
-                    .map_err(|error| AuthError::Unavailable(error.into()))?,
-                _ => None,
-            }
-        };
-        let stored = stored.map(|record| record.password_hash);
-        if let Some(caller) = self.passwords.known(user, password, stored.as_deref()) {
-            return Ok(caller);
+    ) -> Result<Identity, AuthError> {
+        if let Some(id) = robot::id_of(user) {
+            // Too random to be guessed: neither slow nor throttled.
+            let owner = robot::owner(&self.local()?, &id, password).map_err(unread)?;
+            return owner.map(|owner| Identity::of(owner, Proof::Robot(id))).ok_or(AuthError::Invalid);
+        }
+        let name = LoginName::parse(user, &self.default_account);
+        let login = name.find(&self.local()?).map_err(unread)?;
+        let is_theirs = self.is_password(&name.to_string(), password, login.as_ref(), address).await?;
+        let login = login.filter(|_| is_theirs).ok_or(AuthError::Invalid)?;
+        Ok(Identity::of(login.caller, Proof::Password))
+    }
+
+    /// Whether `password` is that of `login`; if there is none, it takes as long to say no.
+    async fn is_password(
+        &self,
+        user: &str,
+        password: &Secret,
+        login: Option<&Login>,
+        address: IpAddr,
+    ) -> Result<bool, AuthError> {
+        let stored = login.map(|login| login.password_hash.as_str());
+        let is_known = || stored.is_some_and(|stored| self.passwords.is_known(user, password, stored));
+        if is_known() {
+            return Ok(true);
         }
         let turn = self.passwords.turn().await.ok_or(AuthError::Throttled)?;
         // Whoever waited beside us may have been the same.
-        if let Some(caller) = self.passwords.known(user, password, stored.as_deref()) {
-            return Ok(caller);
+        if is_known() {
+            return Ok(true);
         }
         if !self.throttle.may_try(user, address) {
             return Err(AuthError::Throttled);
         }
-        let result = self.passwords.check(turn, user, password, stored).await;
-        if result.is_some() {
+        let fits = self.passwords.check(turn, user, password, stored).await;
+        if fits {
             self.throttle.forgive(user, address);
         }
-        result.ok_or(AuthError::Invalid)
+        Ok(fits)
     }
 }
 

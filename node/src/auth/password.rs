@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::password_hash::{Output, PasswordHash, PasswordHasher, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use cluster_core::access::Caller;
 use lru::LruCache;
 use ring::hmac;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -61,8 +60,6 @@ pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedSema
 
 /// Checks passwords.
 pub(crate) struct Passwords {
-    /// The only user there is.
-    pub(crate) root: Caller,
     permits: Arc<Semaphore>,
     /// Places for those who wait for a permit.
     places: Semaphore,
@@ -76,14 +73,13 @@ pub(crate) struct Passwords {
 }
 
 impl Passwords {
-    /// With `root` as the only user.
-    pub(crate) fn new(root: Caller) -> Self {
+    /// With nothing remembered.
+    pub(crate) fn new() -> Self {
         let mut key = [0; 32];
         // Without randomness nothing is remembered wrongly: the key only hides the words in memory.
         let _ = getrandom::fill(&mut key);
         let nobody = hash(&Secret::new(String::from("nobody"))).unwrap_or_default().into();
         Self {
-            root,
             permits: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
             places: Semaphore::new(MAX_WAITING),
             memory: Arc::default(),
@@ -93,11 +89,10 @@ impl Passwords {
         }
     }
 
-    /// The principal, if these words were accepted before for the same stored hash.
-    pub(crate) fn known(&self, user: &str, password: &Secret, stored: Option<&str>) -> Option<Caller> {
-        let tag = self.tag(user, password, stored?);
-        let found = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(&tag).is_some();
-        found.then(|| self.root.clone())
+    /// Whether these words were accepted before for the same user and stored hash.
+    pub(crate) fn is_known(&self, user: &str, password: &Secret, stored: &str) -> bool {
+        let tag = self.tag(user, password, stored);
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(&tag).is_some()
     }
 
     /// A turn to check a password; `None` when too many wait already.
@@ -106,15 +101,15 @@ impl Passwords {
         self.permits.clone().acquire_owned().await.ok().map(Turn)
     }
 
-    /// The principal, if the password fits `stored`. Unknown users (`None`) cost the same.
+    /// Whether the password of `user` fits `stored`. Unknown users (`None`) cost the same.
     pub(crate) async fn check(
         &self,
         turn: Turn,
         user: &str,
         password: &Secret,
-        stored: Option<String>,
-    ) -> Option<Caller> {
-        let against = stored.clone().unwrap_or_else(|| self.nobody.to_string());
+        stored: Option<&str>,
+    ) -> bool {
+        let against = stored.unwrap_or(&self.nobody).to_owned();
         let (words, pool) = (password.clone(), self.memory.clone());
         let check = move || {
             let take = || pool.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,10 +120,10 @@ impl Passwords {
             fits
         };
         let fits = tokio::task::spawn_blocking(check).await.unwrap_or(false);
-        let stored = stored.filter(|_| fits)?;
-        let tag = self.tag(user, password, &stored);
+        let Some(stored) = stored.filter(|_| fits) else { return false };
+        let tag = self.tag(user, password, stored);
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).put(tag, ());
-        Some(self.root.clone())
+        true
     }
 
     fn tag(&self, user: &str, password: &Secret, stored: &str) -> [u8; 32] {
@@ -151,38 +146,30 @@ mod tests {
         Secret::new(text.to_owned())
     }
 
-    async fn check(
-        passwords: &Passwords,
-        user: &str,
-        words: &Secret,
-        stored: Option<String>,
-    ) -> Option<Caller> {
+    async fn check(passwords: &Passwords, user: &str, words: &str, stored: Option<&str>) -> bool {
         let turn = passwords.turn().await.expect("a free turn");
-        passwords.check(turn, user, words, stored).await
+        passwords.check(turn, user, &secret(words), stored).await
     }
 
     #[tokio::test]
     async fn the_right_password_is_accepted_and_remembered() {
-        let root = Caller::Root("000000000000".parse().expect("an account"));
-        let passwords = Passwords::new(root.clone());
+        let passwords = Passwords::new();
         let stored = hash(&secret("right")).expect("hashed");
-        assert_eq!(passwords.known("root", &secret("right"), Some(&stored)), None);
-        assert_eq!(check(&passwords, "root", &secret("wrong"), Some(stored.clone())).await, None);
-        assert_eq!(check(&passwords, "nobody", &secret("nobody"), None).await, None);
-        assert_eq!(
-            check(&passwords, "root", &secret("right"), Some(stored.clone())).await,
-            Some(root.clone())
-        );
-        assert_eq!(passwords.known("root", &secret("right"), Some(&stored)), Some(root));
+        assert!(!passwords.is_known("root", &secret("right"), &stored));
+        assert!(!check(&passwords, "root", "wrong", Some(&stored)).await);
+        assert!(!check(&passwords, "nobody", "nobody", None).await);
+        assert!(check(&passwords, "root", "right", Some(&stored)).await);
+        assert!(passwords.is_known("root", &secret("right"), &stored));
+        assert!(!passwords.is_known("alice", &secret("right"), &stored), "another user");
         let other = hash(&secret("right")).expect("hashed");
-        assert_eq!(passwords.known("root", &secret("right"), Some(&other)), None);
+        assert!(!passwords.is_known("root", &secret("right"), &other), "another password");
     }
 
     #[tokio::test]
     async fn passwords_that_differ_late_differ() {
-        let passwords = Passwords::new(Caller::Anonymous);
+        let passwords = Passwords::new();
         let long = "x".repeat(72);
         let stored = hash(&secret(&format!("{long}a"))).expect("hashed");
-        assert_eq!(check(&passwords, "root", &secret(&format!("{long}b")), Some(stored)).await, None);
+        assert!(!check(&passwords, "root", &format!("{long}b"), Some(&stored)).await);
     }
 }

@@ -46,8 +46,9 @@ impl Throttle {
     }
 }
 
+/// An account and a name of 64 characters stay whole.
 fn shorten(user: &str) -> String {
-    user.chars().take(64).collect()
+    user.chars().take(80).collect()
 }
 
 #[cfg(test)]

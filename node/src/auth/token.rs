@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cluster::{ReadError, StateReader};
+use cluster::StateReader;
 use cluster_core::access::Caller;
 use cluster_core::key::RepositoryId;
 use cluster_core::record::{KeyState, NodeKind};
@@ -15,11 +15,11 @@ use lru::LruCache;
 use proto::credential::AccessKeyId;
 use proto::digest::{self, Digest};
 use proto::identity::{NodeId, Region, RegistryId};
-use serde::{Deserialize, Serialize};
 
+use super::claims::Claims;
 use super::node_key::NodeKey;
 use super::scope::Grant;
-use super::{AuthError, Identity};
+use super::{AuthError, Identity, Proof, login, robot, unread};
 
 /// The service that tokens are for, as challenges name it.
 pub(crate) const SERVICE: &str = "shoal";
@@ -44,27 +44,6 @@ const MAX_TOKEN: usize = 12 << 10;
 /// Verified tokens that are remembered.
 const REMEMBERED: usize = 4096;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Claims {
-    iss: String,
-    sub: String,
-    aud: String,
-    exp: u64,
-    nbf: u64,
-    iat: u64,
-    jti: String,
-    access: Vec<Grant>,
-    /// In refresh tokens: which password they stand for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    password: Option<String>,
-    /// In authorization tokens: the only region where they count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    region: Option<String>,
-    /// In authorization tokens: the access key that they were asked for with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-}
-
 /// Why no token could be made: this node's key or randomness does not work.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
@@ -81,33 +60,47 @@ pub(crate) struct Tokens {
     node: NodeId,
     key: EncodingKey,
     issuer: String,
-    root: Caller,
     region: Region,
     verified: Mutex<LruCache<Digest, Arc<Claims>>>,
 }
 
 impl Tokens {
     /// Signs as `key`'s node, for the cluster with this id.
-    pub(crate) fn new(key: &NodeKey, cluster_id: [u8; 16], root: Caller, region: Region) -> Self {
+    pub(crate) fn new(key: &NodeKey, cluster_id: [u8; 16], region: Region) -> Self {
         Self {
             node: key.node(),
             key: EncodingKey::from_ed_der(key.pkcs8()),
             issuer: format!("shoal:{:032x}", u128::from_be_bytes(cluster_id)),
-            root,
             region,
             verified: Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN))),
         }
     }
 
     /// A token for [`ACCESS_SECONDS`].
-    pub(crate) fn issue(&self, caller: &Caller, access: Vec<Grant>) -> Result<String, TokenError> {
-        self.sign(&Claims { access, ..self.claim(caller, SERVICE, ACCESS_SECONDS)? })
+    pub(crate) fn issue(
+        &self,
+        identity: &Identity,
+        access: Vec<Grant>,
+        log_time_ms: u64,
+    ) -> Result<String, TokenError> {
+        let robot = match identity.proof {
+            Proof::Robot(id) => Some(robot::show_id(id)),
+            _ => None,
+        };
+        let claims = self.claim(&identity.caller, SERVICE, ACCESS_SECONDS)?;
+        self.sign(&Claims { access, robot, ..claims }.not_before(log_time_ms))
     }
 
     /// A refresh token, void once the principal's password is another one.
-    pub(crate) fn issue_refresh(&self, caller: &Caller, password_hash: &str) -> Result<String, TokenError> {
+    pub(crate) fn issue_refresh(
+        &self,
+        caller: &Caller,
+        password_hash: &str,
+        log_time_ms: u64,
+    ) -> Result<String, TokenError> {
         let password = Some(fingerprint(password_hash));
-        self.sign(&Claims { password, ..self.claim(caller, REFRESH, REFRESH_SECONDS)? })
+        let claims = self.claim(caller, REFRESH, REFRESH_SECONDS)?;
+        self.sign(&Claims { password, ..claims }.not_before(log_time_ms))
     }
 
     /// An authorization token, and when it ends, in milliseconds. It says who; what they may is asked of each request.
@@ -116,11 +109,12 @@ impl Tokens {
         caller: &Caller,
         key: &AccessKeyId,
         region: &Region,
+        log_time_ms: u64,
     ) -> Result<(String, u64), TokenError> {
         let ends_ms = (unix_seconds() + PASSWORD_SECONDS) * 1000;
         let (region, key) = (Some(region.to_string()), Some(key.to_string()));
-        let claims = Claims { region, key, ..self.claim(caller, PASSWORD, PASSWORD_SECONDS)? };
-        Ok((self.sign(&claims)?, ends_ms))
+        let claims = self.claim(caller, PASSWORD, PASSWORD_SECONDS)?;
+        Ok((self.sign(&Claims { region, key, ..claims }.not_before(log_time_ms))?, ends_ms))
     }
 
     /// A token that reads one blob of one repository for [`DOWNLOAD_SECONDS`], in whoever's hands.
@@ -145,29 +139,19 @@ impl Tokens {
 
     /// Whose authorization token it is, unless it was revoked, alone, with all that its owner had, or with its key.
     pub(crate) fn verify_password(&self, reader: &StateReader, token: &str) -> Result<Caller, AuthError> {
-        let unavailable = |error: ReadError| AuthError::Unavailable(error);
         let claims = self.claims(reader, token, PASSWORD)?;
         if claims.region.as_deref() != Some(self.region.as_str()) {
             return Err(AuthError::Invalid);
         }
-        let caller = self.caller(&claims.sub).ok_or(AuthError::Invalid)?;
-        let id = u128::from_str_radix(&claims.jti, 16).map_err(|_| AuthError::Invalid)?.to_be_bytes();
-        let revoked =
-            state::principal::revoked::is_revoked(reader, &id).map_err(|error| unavailable(error.into()))?;
+        let caller = caller_of(reader, &claims)?;
+        let id = robot::parse_id(&claims.jti).ok_or(AuthError::Invalid)?;
+        let is_revoked = state::principal::revoked::is_revoked(reader, &id).map_err(unread)?;
         let key: AccessKeyId =
             claims.key.as_deref().unwrap_or_default().parse().map_err(|_| AuthError::Invalid)?;
-        let record = state::principal::access_key::access_key(reader, &key)
-            .map_err(|error| unavailable(error.into()))?;
+        let record = state::principal::access_key::access_key(reader, &key).map_err(unread)?;
         let counts =
             record.is_some_and(|record| record.state == KeyState::Active && caller == record.owner.into());
-        let owner = state::principal::identity::identity(reader, &caller)
-            .map_err(|error| unavailable(error.into()))?;
-        match owner {
-            Some(owner) if counts && !revoked && claims.iat * 1000 >= owner.tokens_valid_from_ms => {
-                Ok(caller)
-            }
-            _ => Err(AuthError::Invalid),
-        }
+        if counts && !is_revoked { Ok(caller) } else { Err(AuthError::Invalid) }
     }
 
     fn sign(&self, claims: &Claims) -> Result<String, TokenError> {
@@ -176,7 +160,8 @@ impl Tokens {
     }
 
     fn claim(&self, caller: &Caller, audience: &str, seconds: u64) -> Result<Claims, TokenError> {
-        let now = unix_seconds();
+        let now_ms = unix_ms();
+        let now = now_ms / 1000;
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
         Ok(Claims {
@@ -191,31 +176,27 @@ impl Tokens {
             password: None,
             region: None,
             key: None,
+            robot: None,
+            issued_ms: Some(now_ms),
         })
     }
 
     /// Whose access token it is and what it is for.
     pub(crate) fn verify(&self, reader: &StateReader, token: &str) -> Result<Identity, AuthError> {
         let claims = self.claims(reader, token, SERVICE)?;
-        let caller = self.caller(&claims.sub).ok_or(AuthError::Invalid)?;
-        Ok(Identity { caller, grants: Some(claims.access.clone()) })
+        let caller = caller_of(reader, &claims)?;
+        let proof = claims.proof(reader, &caller).map_err(unread)?.ok_or(AuthError::Invalid)?;
+        Ok(Identity { caller, proof, grants: Some(claims.access.clone()) })
     }
 
     /// Whose refresh token it is, if their password is still the one it was issued for.
-    pub(crate) fn verify_refresh(&self, reader: &StateReader, token: &str) -> Result<Caller, AuthError> {
+    pub(crate) fn verify_refresh(&self, reader: &StateReader, token: &str) -> Result<Identity, AuthError> {
         let claims = self.claims(reader, token, REFRESH)?;
-        let caller = self.caller(&claims.sub).ok_or(AuthError::Invalid)?;
-        let Caller::Root(account) = &caller else {
-            return Err(AuthError::Invalid);
-        };
-        let record =
-            state::cluster::root(reader, account).map_err(|error| AuthError::Unavailable(error.into()))?;
-        let current = record.map(|record| fingerprint(&record.password_hash));
-        if current.is_some() && current == claims.password { Ok(caller) } else { Err(AuthError::Invalid) }
-    }
-
-    fn caller(&self, subject: &str) -> Option<Caller> {
-        [Caller::Anonymous, self.root.clone()].into_iter().find(|known| known.to_string() == subject)
+        let caller = caller_of(reader, &claims)?;
+        let login = login::login(reader, caller).map_err(unread)?;
+        let login = login.filter(|login| claims.password == Some(fingerprint(&login.password_hash)));
+        let caller = login.map(|login| login.caller).ok_or(AuthError::Invalid)?;
+        Ok(Identity { caller, proof: Proof::Password, grants: None })
     }
 
     fn claims(&self, reader: &StateReader, token: &str, audience: &str) -> Result<Arc<Claims>, AuthError> {
@@ -236,12 +217,10 @@ impl Tokens {
     fn decode(&self, reader: &StateReader, token: &str, audience: &str) -> Result<Claims, AuthError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Invalid)?;
         let signer = header.kid.and_then(|kid| kid.parse().ok()).ok_or(AuthError::Invalid)?;
-        let record = state::cluster::node_key(reader, signer)
-            .map_err(|error| AuthError::Unavailable(error.into()))?
-            .ok_or(AuthError::Invalid)?;
+        let record = state::cluster::node_key(reader, signer).map_err(unread)?.ok_or(AuthError::Invalid)?;
         // An edge stands where its owner may not be trusted with the cluster: what it signs opens only itself.
         let signs_here_only = state::node::node(reader, signer)
-            .map_err(|error| AuthError::Unavailable(error.into()))?
+            .map_err(unread)?
             .is_some_and(|node| node.kind == NodeKind::Edge);
         if signs_here_only && signer != self.node {
             return Err(AuthError::Invalid);
@@ -269,6 +248,10 @@ fn blob_of(subject: &str) -> Option<(RepositoryId, Digest)> {
     Some((RepositoryId { registry, name: name.parse().ok()? }, digest.parse().ok()?))
 }
 
+fn caller_of(reader: &StateReader, claims: &Claims) -> Result<Caller, AuthError> {
+    claims.caller(reader).map_err(unread)?.ok_or(AuthError::Invalid)
+}
+
 /// Names a password without telling it.
 fn fingerprint(password_hash: &str) -> String {
     Digest::of(digest::Algorithm::Sha256, password_hash.as_bytes()).hex()[..32].to_owned()
@@ -276,5 +259,10 @@ fn fingerprint(password_hash: &str) -> String {
 
 /// Seconds since 1970; a clock before that is refused at start.
 pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    unix_ms() / 1000
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

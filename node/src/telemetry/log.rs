@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 
 use tracing_subscriber::EnvFilter;
 
+/// What is written unless `RUST_LOG` says otherwise.
+const DEFAULT: &str = "warn,openraft=off,shoal=info,audit=info,blobs=info,cluster=info,peer=info";
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -18,8 +21,7 @@ pub(crate) enum LogFormat {
 
 /// Starts logging; called once.
 pub(crate) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,openraft=off,shoal=info,blobs=info,cluster=info,peer=info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start, which only tests could make, keeps the first one's format.
     let _ = match format {

@@ -56,6 +56,11 @@ fn a_key_made_at_one_node_signs_at_all_and_its_passwords_log_in_everywhere() {
         assert_eq!(log_in(node, password), 200);
         assert_eq!(log_in(node, &password.replace('.', "-")), 401);
     }
+    // It ends with its key, and so does all that it buys.
+    let renewable = "/token?service=shoal&offline_token=true";
+    let bought = Client::basic(edge.host(), "AWS", &passwords[0]).get(renewable).send();
+    bought.assert_status(200);
+    assert_eq!(bought.json()["refresh_token"], Value::Null);
     // Another region's password is for another registry.
     let elsewhere = client.clone().in_region("eu-west-1").password(cluster.nodes[0].host());
     assert_eq!(log_in(&cluster.nodes[0], &elsewhere), 401);

@@ -84,7 +84,8 @@ impl Action {
         }
     }
 
-    /// The actions of policies of which one must be allowed. Blobs are no images: who may delete images may delete them.
+    /// The actions of policies of which one must be allowed; the first is the call's own, the others are taken for it.
+    /// Blobs are no images: who may delete images may delete them.
     pub fn names(self) -> &'static [&'static str] {
         match self {
             Self::Connect => &[],

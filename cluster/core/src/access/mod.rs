@@ -1,18 +1,21 @@
 //! Who may do what: one decision for all requests of all dialects.
 //!
-//! Owns principal, action, resource to decision; a handler never decides. [`policy`] decides by IAM's rules; until the
-//! node asks it, [`decide`] knows roots and anonymous readers only.
+//! Owns principal, action, resource to decision; a handler never decides. [`policy`] has IAM's rules, and [`decide`] is
+//! the one road to them.
 
 mod action;
 pub mod policy;
+mod request;
 
 use proto::identity::{NodeId, RegistryId};
+use proto::policy::action::ActionName;
 
 use crate::command::node::Admission;
 use crate::command::{Command, ImageCommand, NodeCommand};
 use crate::key::RepositoryId;
 pub use action::{Action, Verb};
-pub use policy::Caller;
+pub use policy::{AllowReason, Caller, Context, Decision, DenyReason, Policies};
+pub use request::{Facts, Request, Wanted, decide};
 
 /// What it is asked of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +32,16 @@ impl Resource {
         match self {
             Self::Registry(registry) => registry,
             Self::Repository(repository) => &repository.registry,
+        }
+    }
+
+    /// As policies name it: a repository by the service of the action, a whole registry as `*`.
+    pub fn named_for(&self, action: &ActionName) -> policy::Resource {
+        match self {
+            Self::Registry(registry) => policy::Resource::account(registry.account.clone()),
+            Self::Repository(RepositoryId { registry, name }) => {
+                policy::Resource::repository(action, registry, name)
+            }
         }
     }
 }
@@ -57,77 +70,6 @@ pub fn edge_may_propose(node: NodeId, command: &Command) -> bool {
     }
 }
 
-/// Somebody wants something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Who asks, authenticated.
-    pub caller: Caller,
-    /// For what.
-    pub action: Action,
-    /// Of what.
-    pub resource: Resource,
-}
-
-/// What the decision depends on beside the request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// Whether anybody may pull from, and list, the default registry.
-    pub anonymous_pull: bool,
-    /// The registry of requests that name none.
-    pub default_registry: RegistryId,
-}
-
-/// May it be done, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Yes.
-    Allow(AllowReason),
-    /// No.
-    Deny(DenyReason),
-}
-
-impl Decision {
-    /// Whether it is a yes.
-    pub fn is_allowed(self) -> bool {
-        matches!(self, Self::Allow(_))
-    }
-}
-
-/// Why something is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AllowReason {
-    /// The principal is the root of the account that owns the resource.
-    RootOfAccount,
-    /// The default registry is open for anonymous reading.
-    AnonymousPull,
-}
-
-/// Why something is denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DenyReason {
-    /// Nobody in particular may not do this: authenticate first.
-    NotAuthenticated,
-    /// The resource belongs to another account.
-    OtherAccount,
-}
-
-/// Decides.
-pub fn decide(request: &Request, facts: &Facts) -> Decision {
-    let registry = request.resource.registry();
-    if let Caller::Root(account) = &request.caller
-        && *account == registry.account
-    {
-        return Decision::Allow(AllowReason::RootOfAccount);
-    }
-    if request.action.is_read() && facts.anonymous_pull && *registry == facts.default_registry {
-        return Decision::Allow(AllowReason::AnonymousPull);
-    }
-    Decision::Deny(match request.caller {
-        Caller::Anonymous => DenyReason::NotAuthenticated,
-        _ => DenyReason::OtherAccount,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proto::digest::{Algorithm, Digest};
@@ -139,36 +81,6 @@ mod tests {
     use crate::command::{ConfirmCopies, PrincipalCommand, Receipt, RepositoryCommand};
     use crate::record::StorageClass;
 
-    fn registry(account: &str) -> RegistryId {
-        RegistryId { account: account.parse().unwrap(), region: "home".parse().unwrap() }
-    }
-
-    fn allowed(caller: Caller, action: Action, of: &RegistryId, anonymous_pull: bool) -> bool {
-        let name = "team/app".parse().unwrap();
-        let resource = Resource::Repository(RepositoryId { registry: of.clone(), name });
-        let facts = Facts { anonymous_pull, default_registry: registry("000000000001") };
-        decide(&Request { caller, action, resource }, &facts).is_allowed()
-    }
-
-    #[test]
-    fn root_may_do_everything_in_its_account_and_nothing_elsewhere() {
-        let own = registry("000000000001");
-        for action in Action::ALL {
-            assert!(allowed(Caller::Root(own.account.clone()), action, &own, false), "{action:?}");
-            let other = registry("000000000002");
-            assert!(!allowed(Caller::Root(own.account.clone()), action, &other, true), "{action:?}");
-        }
-    }
-
-    #[test]
-    fn anonymous_may_only_read_and_only_where_that_is_switched_on() {
-        let (default, other) = (registry("000000000001"), registry("000000000002"));
-        for action in Action::ALL {
-            assert_eq!(allowed(Caller::Anonymous, action, &default, true), action.is_read(), "{action:?}");
-            assert!(!allowed(Caller::Anonymous, action, &default, false), "{action:?}");
-            assert!(!allowed(Caller::Anonymous, action, &other, true), "{action:?}");
-        }
-    }
     #[test]
     fn an_edge_proposes_what_is_about_itself_and_nothing_else() {
         let [own, other] = [1, 2].map(|node| NodeId::new(node).unwrap());

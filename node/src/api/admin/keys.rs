@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cluster_core::access::Action;
+use cluster_core::access::{Action, Caller};
 use cluster_core::command::principal::{CreateAccessKey, PrincipalCommand};
 use cluster_core::command::{Bound, Command, Noun, PrincipalRefusal, Response};
 use cluster_core::record::{AccessKeyRecord, KeyState, Owner};
@@ -30,13 +30,25 @@ fn owner(admin: &Admin) -> Owner {
     Owner::Root(admin.facts.default_registry.account.clone())
 }
 
+/// Keys of root are root's alone: who manages the cluster does not become root by one.
+async fn authorize(admin: &Admin, headers: &HeaderMap, connection: &Connection) -> Result<(), Refusal> {
+    let identity = admin.authorize(Action::ManageCluster, headers, connection).await?;
+    if identity.caller == owner(admin).into() {
+        return Ok(());
+    }
+    let (caller, action) = (&identity.caller, "shoal:ManageCluster");
+    let reason = "keys of root are root's alone";
+    tracing::info!(target: "audit", %caller, action, resource = %Caller::from(owner(admin)), reason, "denied");
+    Err(Refusal::Denied)
+}
+
 /// `POST`: a new one; its secret is told now and never again.
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     Extension(connection): Extension<Connection>,
     headers: HeaderMap,
 ) -> Result<Json<AccessKey>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    authorize(&admin, &headers, &connection).await?;
     let no_randomness = |_| Refusal::Unavailable("the system gives no randomness");
     let (mut id, mut secret) = ([0; AccessKeyId::RANDOM], [0; SECRET]);
     getrandom::fill(&mut id).map_err(no_randomness)?;
@@ -58,7 +70,7 @@ pub(super) async fn list(
     Extension(connection): Extension<Connection>,
     headers: HeaderMap,
 ) -> Result<Json<AccessKeys>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    authorize(&admin, &headers, &connection).await?;
     let keys = state::principal::access_key::access_keys(&admin.metadata.read().await?, &owner(&admin))?;
     let show = |(id, record): (AccessKeyId, AccessKeyRecord)| AccessKeyInfo {
         id: id.to_string(),
@@ -95,7 +107,7 @@ async fn set(
     id: &str,
     state: KeyState,
 ) -> Result<Json<AccessKeyInfo>, Refusal> {
-    admin.authorize(Action::ManageCluster, headers, connection).await?;
+    authorize(admin, headers, connection).await?;
     let id = own(admin, id).await?;
     change(admin, PrincipalCommand::SetAccessKeyState { id: id.clone(), state }).await?;
     tracing::info!(key = %id, ?state, "access key changed");
@@ -112,7 +124,7 @@ pub(super) async fn delete(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<Revoked>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    authorize(&admin, &headers, &connection).await?;
     let id = own(&admin, &id).await?;
     change(&admin, PrincipalCommand::DeleteAccessKey { id: id.clone() }).await?;
     tracing::info!(key = %id, "access key deleted");

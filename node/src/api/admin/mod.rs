@@ -21,12 +21,13 @@ use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::{delete, get, post};
 use cluster::Metadata;
-use cluster_core::access::{Action, Facts, Resource};
+use cluster_core::access::{Action, Facts, Resource, Wanted};
 use cluster_core::command::{Command, Response};
 use peer::PeerAddress;
 
 use crate::adapters::secrets::Secrets;
-use crate::auth::{AuthError, Authenticator, Verdict};
+use crate::auth::decider::{Client, Decider, Verdict};
+use crate::auth::{AuthError, Authenticator, Identity, Proof};
 use crate::http::server::Connection;
 use crate::jobs::scrub::Progress;
 use crate::registry::Registry;
@@ -47,7 +48,9 @@ pub(crate) struct Admin {
     pub(crate) registry: Registry,
     /// Who asks.
     pub(crate) authenticator: Arc<Authenticator>,
-    /// What the decision depends on.
+    /// Whether they may.
+    pub(crate) decider: Arc<Decider>,
+    /// What the decision depends on, beside policies.
     pub(crate) facts: Facts,
     /// For `/metrics`.
     pub(crate) metrics: Arc<Metrics>,
@@ -103,26 +106,27 @@ impl Admin {
         Ok(self.metadata.propose(command).await?)
     }
 
-    /// Lets only those through who may do `action` to the cluster.
+    /// Lets only those through who may do `action` to the cluster. Robot tokens are for pulls and pushes (XT10).
     async fn authorize(
         &self,
         action: Action,
         headers: &HeaderMap,
         connection: &Connection,
-    ) -> Result<(), Refusal> {
-        let verdict = match self.authenticator.authenticate(headers, connection.remote.ip()).await {
-            Ok(identity) => {
-                let registry = Resource::Registry(self.facts.default_registry.clone());
-                identity.may(action, &registry, &self.facts)
+    ) -> Result<Identity, Refusal> {
+        let identity = match self.authenticator.authenticate(headers, connection.remote.ip()).await {
+            Ok(Identity { proof: Proof::Robot(_), .. }) | Err(AuthError::Invalid) => {
+                return Err(Refusal::LoginNeeded);
             }
+            Ok(identity) => identity,
             Err(AuthError::Unavailable(_)) => {
                 return Err(Refusal::Unavailable("logins cannot be checked now"));
             }
             Err(AuthError::Throttled) => return Err(Refusal::Throttled),
-            Err(AuthError::Invalid) => Verdict::LoginNeeded,
         };
-        match verdict {
-            Verdict::Allowed => Ok(()),
+        let wanted = Wanted::call(action, Resource::Registry(self.facts.default_registry.clone()));
+        let client = Client { address: connection.remote.ip(), tls: connection.tls };
+        match self.decider.authorize(&self.metadata.local()?, &identity, client, &wanted)? {
+            Verdict::Allowed => Ok(identity),
             Verdict::LoginNeeded => Err(Refusal::LoginNeeded),
             Verdict::InsufficientScope | Verdict::Denied => Err(Refusal::Denied),
         }

@@ -4,8 +4,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use blobs::BlobStore;
 use cluster::StateReader;
-use cluster_core::access::Caller;
-use cluster_core::access::policy::{self, Context, Policies, Resource, evaluate};
+use cluster_core::access::{Caller, Resource, Wanted};
 use cluster_core::key::RepositoryId;
 use cluster_core::state;
 use proto::credential::AccessKeyId;
@@ -13,8 +12,11 @@ use proto::ecr::{Failure, Input, Name, Operation, Output, PageToken};
 use proto::identity::RegistryId;
 use proto::name::RepositoryName;
 use proto::policy::action::ActionName;
+use proto::sigv4::SigV4Error;
 
-use super::{Ecr, unread};
+use super::{Ecr, refused, unread};
+use crate::auth::decider::{Client, Verdict};
+use crate::auth::{Identity, Proof};
 use crate::http::public_url::is_host;
 use crate::http::server::Connection;
 use crate::registry::Registry;
@@ -97,27 +99,35 @@ impl Call<'_> {
 
     /// Refuses unless the caller may do what the operation is called to the repository.
     pub(super) fn authorize(&self, name: &RepositoryName) -> Result<(), Failure> {
-        self.decide(|action| Resource::repository(action, &self.registry, name))
+        self.decide(Resource::Repository(self.id(name)))
     }
 
     /// Refuses unless the caller may do it at all: for operations whose resource is `*`.
     pub(super) fn authorize_at_all(&self) -> Result<(), Failure> {
-        self.decide(|_| Resource::account(self.registry.account.clone()))
+        self.decide(Resource::Registry(self.registry.clone()))
     }
 
-    fn decide(&self, resource: impl FnOnce(&ActionName) -> Resource) -> Result<(), Failure> {
+    fn decide(&self, resource: Resource) -> Result<(), Failure> {
         // Referrers are read with the right to read images (§9.1).
         let action = match self.operation.name() {
             Name::ListImageReferrers => "ecr:BatchGetImage".to_owned(),
             _ => self.operation.to_string(),
         };
         let action: ActionName = action.parse().map_err(|_| Failure::server())?;
-        let resource = resource(&action);
-        let request = policy::Request::new(self.caller.clone(), action, resource, Context::default());
-        if evaluate(&request, &Policies::default()).is_allowed() {
-            return Ok(());
+        let identity = Identity::of(self.caller.clone(), Proof::Key);
+        let client = Client { address: self.connection.remote.ip(), tls: self.connection.tls };
+        let named = resource.named_for(&action);
+        let wanted = Wanted::operation(action.clone(), resource);
+        let api = &self.ecr.api;
+        let reader = api.registry.metadata.local().map_err(unread)?;
+        let verdict = api.decider.authorize(&reader, &identity, client, &wanted);
+        match verdict.map_err(|error| unread(error.into()))? {
+            Verdict::Allowed => Ok(()),
+            // Whose key it was is nobody any more.
+            Verdict::LoginNeeded => Err(refused(SigV4Error::Unrecognized)),
+            Verdict::InsufficientScope | Verdict::Denied => {
+                Err(Failure::access_denied(&self.caller, &action, named.as_str()))
+            }
         }
-        tracing::info!(caller = %self.caller, action = %request.action(), resource = request.resource().as_str(), "denied");
-        Err(Failure::access_denied(request.caller(), request.action(), request.resource().as_str()))
     }
 }

@@ -4,7 +4,7 @@ use cluster_core::command::repository::{
     DocumentCondition, PutRegistryDocument, RepositoryCommand, RepositoryRefusal,
 };
 use cluster_core::command::{Command, Response};
-use cluster_core::record::RegistryDocument;
+use cluster_core::record::{DocumentRecord, RegistryDocument};
 use cluster_core::state;
 use proto::ecr::{Failure, Output};
 use proto::settings::DocumentId;
@@ -60,12 +60,22 @@ pub(super) async fn put(
 ) -> Result<Result<Stored, RepositoryRefusal>, Failure> {
     let Value::Object(members) = members else { return Err(Failure::server()) };
     let text = Value::Object(members.clone()).to_string();
+    let put = put_text(call, key, text, condition, most).await?;
+    Ok(put.map(|(created_ms, changed_ms)| Stored { members, created_ms, changed_ms }))
+}
+
+/// Stores a text as it is; when it was made and changed, milliseconds.
+pub(super) async fn put_text(
+    call: &Call<'_>,
+    key: &Key,
+    text: String,
+    condition: DocumentCondition,
+    most: u32,
+) -> Result<Result<(u64, u64), RepositoryRefusal>, Failure> {
     let (registry, Key { kind, id }) = (call.registry.clone(), key.clone());
     let put = PutRegistryDocument { registry, kind, id, text, condition, most };
     match propose(call, RepositoryCommand::PutRegistryDocument(put)).await? {
-        Response::DocumentStored { created_ms, changed_ms } => {
-            Ok(Ok(Stored { members, created_ms, changed_ms }))
-        }
+        Response::DocumentStored { created_ms, changed_ms } => Ok(Ok((created_ms, changed_ms))),
         Response::RepositoryRefused(refusal) => Ok(Err(refusal)),
         _ => Err(Failure::server()),
     }
@@ -73,11 +83,16 @@ pub(super) async fn put(
 
 /// Deletes a document; what it was, or `None` if there was none.
 pub(super) async fn delete(call: &Call<'_>, key: &Key) -> Result<Option<Stored>, Failure> {
-    let Some(stored) = get(call, key).await? else { return Ok(None) };
+    let stored = get(call, key).await?;
+    Ok(if remove(call, key).await? { stored } else { None })
+}
+
+/// Deletes a document; whether there was one.
+pub(super) async fn remove(call: &Call<'_>, key: &Key) -> Result<bool, Failure> {
     let (registry, Key { kind, id }) = (call.registry.clone(), key.clone());
     match propose(call, RepositoryCommand::DeleteRegistryDocument { registry, kind, id }).await? {
-        Response::Deleted => Ok(Some(stored)),
-        Response::RepositoryRefused(RepositoryRefusal::DocumentNotFound) => Ok(None),
+        Response::Deleted => Ok(true),
+        Response::RepositoryRefused(RepositoryRefusal::DocumentNotFound) => Ok(false),
         _ => Err(Failure::server()),
     }
 }
@@ -89,12 +104,17 @@ async fn propose(call: &Call<'_>, command: RepositoryCommand) -> Result<Response
 
 /// A document as it is now.
 pub(super) async fn get(call: &Call<'_>, key: &Key) -> Result<Option<Stored>, Failure> {
-    let reader = call.use_cases().metadata.read().await.map_err(unread)?;
-    let found = state::document::document(&reader, &call.registry, key.kind, &key.id);
-    found.map_err(|error| unread(error.into()))?.map(read).transpose()
+    record(call, key).await?.map(read).transpose()
 }
 
-fn read(record: cluster_core::record::DocumentRecord) -> Result<Stored, Failure> {
+/// The same as it is stored.
+pub(super) async fn record(call: &Call<'_>, key: &Key) -> Result<Option<DocumentRecord>, Failure> {
+    let reader = call.use_cases().metadata.read().await.map_err(unread)?;
+    let found = state::document::document(&reader, &call.registry, key.kind, &key.id);
+    found.map_err(|error| unread(error.into()))
+}
+
+fn read(record: DocumentRecord) -> Result<Stored, Failure> {
     match serde_json::from_str(&record.text) {
         Ok(Value::Object(members)) => {
             Ok(Stored { members, created_ms: record.created_ms, changed_ms: record.changed_ms })

@@ -6,7 +6,6 @@ use cluster_core::state;
 use proto::ecr::{Exception, Failure, Output};
 use proto::name::RepositoryName;
 use proto::policy::{Extensions, Kind, Policy};
-use serde_json::json;
 
 use super::call::Call;
 use super::document::{self, Key};
@@ -99,8 +98,7 @@ pub(super) async fn set_registry(call: &Call<'_>) -> Result<Output, Failure> {
         return Err(Failure::invalid_parameter("PolicyText", "Invalid registry policy provided"));
     }
     let key = Key::only(RegistryDocument::Policy);
-    let put = document::put(call, &key, json!({"policyText": text}), DocumentCondition::Any, 1).await?;
-    match put {
+    match document::put_text(call, &key, text.to_owned(), DocumentCondition::Any, 1).await? {
         Ok(_) => Ok(call.of_registry().with("policyText", text)),
         Err(RepositoryRefusal::DocumentTooLong) => {
             Err(Failure::invalid_parameter("PolicyText", "the policy is too long"))
@@ -112,15 +110,18 @@ pub(super) async fn set_registry(call: &Call<'_>) -> Result<Output, Failure> {
 /// `GetRegistryPolicy`.
 pub(super) async fn get_registry(call: &Call<'_>) -> Result<Output, Failure> {
     call.authorize_at_all()?;
-    let stored = document::get(call, &Key::only(RegistryDocument::Policy)).await?;
+    let stored = document::record(call, &Key::only(RegistryDocument::Policy)).await?;
     let missing = || Failure::registry_policy_not_found(&call.registry.account);
-    Ok(stored.ok_or_else(missing)?.output().with("registryId", call.registry.account.as_str()))
+    Ok(call.of_registry().with("policyText", stored.ok_or_else(missing)?.text))
 }
 
 /// `DeleteRegistryPolicy`.
 pub(super) async fn delete_registry(call: &Call<'_>) -> Result<Output, Failure> {
     call.authorize_at_all()?;
-    let stored = document::delete(call, &Key::only(RegistryDocument::Policy)).await?;
+    let key = Key::only(RegistryDocument::Policy);
+    let stored = document::record(call, &key).await?;
+    let removed = document::remove(call, &key).await?;
     let missing = || Failure::registry_policy_not_found(&call.registry.account);
-    Ok(stored.ok_or_else(missing)?.output().with("registryId", call.registry.account.as_str()))
+    let stored = stored.filter(|_| removed).ok_or_else(missing)?;
+    Ok(call.of_registry().with("policyText", stored.text))
 }

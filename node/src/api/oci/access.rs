@@ -3,16 +3,19 @@
 
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use cluster_core::access::{Action, Verb};
-use proto::name::RepositoryName;
+use cluster::ReadError;
+use cluster_core::access::{Action, Verb, Wanted};
+use proto::name::{Reference, RepositoryName, Tag};
 
 use super::error::{Code, OciError};
+use super::manifest::MAX_TAGS;
 use super::operation::{Operation, UploadVerb};
 use super::query::Query;
 use super::upload::MAX_SOURCES;
-use super::{Api, Exchange};
+use super::{Api, Exchange, client};
+use crate::auth::decider::Verdict;
 use crate::auth::token::SERVICE;
-use crate::auth::{AuthError, Identity, Verdict};
+use crate::auth::{AuthError, Identity};
 use crate::http::public_url::is_host;
 use crate::http::server::Connection;
 
@@ -23,7 +26,6 @@ pub(super) async fn authorize(
     connection: &Connection,
     operation: &Operation,
 ) -> Result<Identity, OciError> {
-    let action = action(operation);
     let host = host(parts)?;
     let realm = realm(api, host, connection);
     let challenge = |problem| challenge(parts, &realm, operation, problem);
@@ -42,12 +44,51 @@ pub(super) async fn authorize(
     if *operation == Operation::Base && identity.grants.is_some() {
         return Ok(identity);
     }
-    match identity.may(action, &api.resource(operation.repository()), &api.facts) {
+    match decide(api, parts, connection, operation, &identity)? {
         Verdict::Allowed => Ok(identity),
         Verdict::LoginNeeded if identity.grants.is_some() => Err(challenge(Some("insufficient_scope"))),
         Verdict::LoginNeeded => Err(challenge(None)),
         Verdict::InsufficientScope => Err(challenge(Some("insufficient_scope"))),
         Verdict::Denied => Err(OciError::new(Code::Denied, "not allowed")),
+    }
+}
+
+/// Whether all of it may be done: what moves several tags is decided on for each.
+fn decide(
+    api: &Api,
+    parts: &Parts,
+    connection: &Connection,
+    operation: &Operation,
+    identity: &Identity,
+) -> Result<Verdict, ReadError> {
+    let (reader, wanted) =
+        (api.registry.metadata.local()?, api.wanted(action(operation), operation.repository()));
+    let mut each: Vec<Wanted> =
+        tags(parts, operation).into_iter().map(|tag| wanted.clone().of_tag(tag)).collect();
+    if each.is_empty() {
+        each.push(wanted);
+    }
+    for wanted in &each {
+        let verdict = api.decider.authorize(&reader, identity, client(connection), wanted)?;
+        if verdict != Verdict::Allowed {
+            return Ok(verdict);
+        }
+    }
+    Ok(Verdict::Allowed)
+}
+
+/// The tags that it reads, moves or removes by name. Those of an image that is named by digest are not asked about.
+fn tags(parts: &Parts, operation: &Operation) -> Vec<Tag> {
+    match operation {
+        Operation::ReadManifest(_, Reference::Tag(tag))
+        | Operation::DeleteManifest(_, Reference::Tag(tag))
+        | Operation::PutManifest(_, Reference::Tag(tag)) => vec![tag.clone()],
+        Operation::PutManifest(_, Reference::Digest(_)) => {
+            let query = Query::parse(parts.uri.query());
+            // Bad ones, and too many, are refused as such.
+            query.all("tag").take(MAX_TAGS).filter_map(|tag| tag.parse().ok()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -15,7 +15,7 @@ use proto::range::{ByteRange, Selection};
 use super::error::{Code, OciError};
 use super::serving::{self, Segment};
 use super::{Exchange, conditions, reply};
-use crate::auth::Verdict;
+use crate::auth::decider::Verdict;
 use crate::registry::BlobDeletion;
 use crate::telemetry::metrics::OperationLabels;
 
@@ -33,7 +33,7 @@ pub(super) async fn read(
     if head {
         // A pusher that is told it is not there pushes it again, which heals it (promise 14). Only pushers
         // make us look at the file.
-        let pusher = pusher(exchange, name);
+        let pusher = pusher(exchange, name)?;
         let suspect = pusher || registry.blobs.is_damaged(&digest);
         if suspect && !registry.has_bytes(&copy, &record).await {
             return Err(OciError::no_such_blob());
@@ -101,9 +101,8 @@ async fn elsewhere(exchange: &Exchange<'_>, record: &BlobRecord) -> Option<Respo
 }
 
 /// Whether this caller could go on to link the blob.
-fn pusher(exchange: &Exchange<'_>, name: &RepositoryName) -> bool {
-    let resource = exchange.api.resource(Some(name));
-    exchange.identity.may(Action::FinishUpload, &resource, &exchange.api.facts) == Verdict::Allowed
+fn pusher(exchange: &Exchange<'_>, name: &RepositoryName) -> Result<bool, OciError> {
+    Ok(exchange.may(Action::FinishUpload, Some(name))? == Verdict::Allowed)
 }
 
 /// Headers of every answer about this content.

@@ -1,4 +1,5 @@
-//! `GET /v2/_catalog`: repositories of the registry (T12 of the checklist).
+//! `GET /v2/_catalog`: repositories of the registry (T12 of the checklist). Who may list at all is told every name, as
+//! ECR's DescribeRepositories does: what policies say of single repositories does not thin out the list.
 
 use axum::http::{StatusCode, header};
 use axum::response::Response;

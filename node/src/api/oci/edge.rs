@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cluster_core::access::{self, Caller, Request};
 use proto::identity::NodeId;
 use proto::name::Reference;
 
@@ -14,6 +13,8 @@ use super::access::action;
 use super::error::{Code, OciError};
 use super::operation::Operation;
 use super::{Exchange, reply, upload};
+use crate::auth::Identity;
+use crate::auth::decider::Verdict;
 use crate::registry::edge::{Audience, CutOff, Sight, Wanted};
 
 /// The state of an answer holds every entry up to this one.
@@ -42,7 +43,7 @@ pub(super) async fn look(exchange: &Exchange<'_>, operation: &Operation) -> Resu
     let (Some(edge), Some(wanted)) = (&exchange.api.registry.edge, wanted(operation)) else {
         return Ok(Sight::Current);
     };
-    Ok(edge.look(wanted, audience(exchange, operation)).await?)
+    Ok(edge.look(wanted, audience(exchange, operation)?).await?)
 }
 
 /// `None`: the answer is always the same.
@@ -64,15 +65,11 @@ fn wanted(operation: &Operation) -> Option<Wanted> {
     }
 }
 
-fn audience(exchange: &Exchange<'_>, operation: &Operation) -> Audience {
-    let request = Request {
-        caller: Caller::Anonymous,
-        action: action(operation),
-        resource: exchange.api.resource(operation.repository()),
-    };
-    match access::decide(&request, &exchange.api.facts).is_allowed() {
-        true => Audience::Public,
-        false => Audience::Private,
+fn audience(exchange: &Exchange<'_>, operation: &Operation) -> Result<Audience, OciError> {
+    let (api, name) = (exchange.api, operation.repository());
+    match api.may(&Identity::ANONYMOUS, exchange.connection, action(operation), name)? {
+        Verdict::Allowed => Ok(Audience::Public),
+        _ => Ok(Audience::Private),
     }
 }
 

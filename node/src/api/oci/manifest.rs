@@ -15,7 +15,7 @@ use crate::registry::{FoundManifest, ManifestPut, ManifestRefusal};
 use crate::telemetry::metrics::OperationLabels;
 
 /// Most tags of one push (end-7b).
-const MAX_TAGS: usize = 256;
+pub(super) const MAX_TAGS: usize = 256;
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 

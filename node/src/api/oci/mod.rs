@@ -27,12 +27,14 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use cluster_core::access::{Facts, Resource};
+use cluster::ReadError;
+use cluster_core::access::{Action, Facts, Resource, Wanted};
 use cluster_core::key::RepositoryId;
 use proto::name::RepositoryName;
 use tracing::Instrument;
 
 use crate::adapters::relay::Relay;
+use crate::auth::decider::{Client, Decider, Verdict};
 use crate::auth::{AuthError, Authenticator, Identity};
 use crate::http::public_url::PublicUrl;
 use crate::http::server::Connection;
@@ -51,7 +53,9 @@ pub(crate) struct Api {
     pub(crate) registry: Registry,
     /// Who asks.
     pub(crate) authenticator: Arc<Authenticator>,
-    /// What decisions depend on.
+    /// Whether they may.
+    pub(crate) decider: Arc<Decider>,
+    /// What decisions depend on, beside policies.
     pub(crate) facts: Facts,
     /// Where clients reach the registry, if an operator says so.
     pub(crate) public_url: Option<PublicUrl>,
@@ -72,6 +76,11 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     fn repository(&self, name: &RepositoryName) -> RepositoryId {
         RepositoryId { registry: self.api.facts.default_registry.clone(), name: name.clone() }
+    }
+
+    /// Whether the caller may do this as well, in the repository of that name or the whole registry.
+    fn may(&self, action: Action, name: Option<&RepositoryName>) -> Result<Verdict, OciError> {
+        self.api.may(&self.identity, self.connection, action, name)
     }
 
     fn query(&self) -> Query<'_> {
@@ -229,13 +238,31 @@ impl Operation {
 }
 
 impl Api {
-    fn resource(&self, repository: Option<&RepositoryName>) -> Resource {
+    fn wanted(&self, action: Action, repository: Option<&RepositoryName>) -> Wanted {
         let registry = self.facts.default_registry.clone();
-        match repository {
+        let resource = match repository {
             Some(name) => Resource::Repository(RepositoryId { registry, name: name.clone() }),
             None => Resource::Registry(registry),
-        }
+        };
+        Wanted::call(action, resource)
     }
+
+    /// Whether `identity` might do that: a question beside the one that the request asks.
+    fn may(
+        &self,
+        identity: &Identity,
+        connection: &Connection,
+        action: Action,
+        repository: Option<&RepositoryName>,
+    ) -> Result<Verdict, OciError> {
+        let (reader, wanted) = (self.registry.metadata.local()?, self.wanted(action, repository));
+        let verdict = self.decider.may(&reader, identity, client(connection), &wanted);
+        Ok(verdict.map_err(ReadError::from)?)
+    }
+}
+
+fn client(connection: &Connection) -> Client {
+    Client { address: connection.remote.ip(), tls: connection.tls }
 }
 
 /// Runs `work` in a span, counts it, and logs writes and failures once.

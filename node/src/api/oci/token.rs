@@ -1,21 +1,26 @@
 //! `/token`: bearer tokens by Docker's protocol (GET) and OAuth 2 (POST); checklist §11.2.
 
+use std::cell::Cell;
+
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
-use cluster_core::access::{Caller, Resource, Verb};
+use cluster::{ReadError, StateReader};
+use cluster_core::access::{Action, Verb};
 use cluster_core::state;
 use proto::name::RepositoryName;
 use serde_json::{Map, Value};
 
-use super::Api;
 use super::error::{Code, OciError};
 use super::query::Query;
+use super::{Api, client};
 use crate::api::body::read_all;
+use crate::auth::decider::Verdict;
+use crate::auth::login::{self, Login};
 use crate::auth::scope::Grant;
 use crate::auth::token::ACCESS_SECONDS;
-use crate::auth::{AuthError, Identity, Secret, Verdict};
+use crate::auth::{AuthError, Identity, Proof, Secret};
 use crate::http::server::Connection;
 
 /// Largest form in bytes.
@@ -60,7 +65,7 @@ async fn get(api: &Api, parts: &Parts, connection: &Connection) -> Result<Respon
     let query = Query::parse(parts.uri.query());
     let kind =
         if query.get("offline_token") == Some("true") { Issue::WithRefresh } else { Issue::AccessOnly };
-    issue(api, &identity, &query, kind)
+    issue(api, connection, &identity, &query, kind)
 }
 
 async fn post(api: &Api, parts: &Parts, form: &[u8], connection: &Connection) -> Result<Response, OciError> {
@@ -72,7 +77,7 @@ async fn post(api: &Api, parts: &Parts, form: &[u8], connection: &Connection) ->
     }
     let form = std::str::from_utf8(form).map_err(|_| bad("the form is not UTF-8"))?;
     let form = Query::parse(Some(form));
-    let caller = match form.get("grant_type") {
+    let identity = match form.get("grant_type") {
         Some("password") => {
             let password = Secret::new(form.get("password").unwrap_or_default().to_owned());
             let user = form.get("username").unwrap_or_default();
@@ -84,10 +89,10 @@ async fn post(api: &Api, parts: &Parts, form: &[u8], connection: &Connection) ->
         }
         _ => return Err(bad("grant_type must be password or refresh_token")),
     };
-    let caller = caller.map_err(|error| refuse(api, error))?;
+    let identity = identity.map_err(|error| refuse(api, error))?;
     let kind =
         if form.get("access_type") == Some("offline") { Issue::WithRefresh } else { Issue::AccessOnly };
-    issue(api, &Identity { caller, grants: None }, &form, kind)
+    issue(api, connection, &identity, &form, kind)
 }
 
 fn refuse(api: &Api, error: AuthError) -> OciError {
@@ -103,20 +108,23 @@ enum Issue {
 }
 
 /// A token for what is asked and allowed, which may be nothing (A23).
-fn issue(api: &Api, identity: &Identity, asked: &Query<'_>, kind: Issue) -> Result<Response, OciError> {
-    // Every request is decided on again: a token for a verb of which only some is allowed allows no more.
-    let allowed = |verb: Verb, name: Option<&RepositoryName>| {
-        let resource: Resource = api.resource(name);
-        verb.actions().any(|action| identity.may(action, &resource, &api.facts) == Verdict::Allowed)
-    };
-    let grants = Grant::intersect(asked.all("scope"), allowed);
+fn issue(
+    api: &Api,
+    connection: &Connection,
+    identity: &Identity,
+    asked: &Query<'_>,
+    kind: Issue,
+) -> Result<Response, OciError> {
+    let reader = api.registry.metadata.local()?;
+    let grants = grants(api, &reader, connection, identity, asked)?;
     let scope: Vec<String> = grants.iter().map(Grant::to_scope).collect();
     let tokens = &api.authenticator.tokens;
     let failed = |error| {
         tracing::error!(reason = %crate::telemetry::log::chain(&error), "no token issued");
         OciError::unavailable("tokens cannot be issued now")
     };
-    let token = tokens.issue(&identity.caller, grants).map_err(failed)?;
+    let log_time_ms = state::log_time(&reader).map_err(ReadError::from)?;
+    let token = tokens.issue(identity, grants, log_time_ms).map_err(failed)?;
     let mut reply = Map::new();
     reply.insert("token".into(), token.clone().into());
     reply.insert("access_token".into(), token.into());
@@ -126,16 +134,39 @@ fn issue(api: &Api, identity: &Identity, asked: &Query<'_>, kind: Issue) -> Resu
         humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string().into(),
     );
     reply.insert("scope".into(), scope.join(" ").into());
-    if let (Issue::WithRefresh, Caller::Root(account)) = (kind, &identity.caller) {
-        let reader = api.registry.metadata.local()?;
-        let root = state::cluster::root(&reader, account)
-            .map_err(|error| OciError::from(cluster::ReadError::from(error)))?;
-        if let Some(root) = root {
-            let token = tokens.issue_refresh(&identity.caller, &root.password_hash).map_err(failed)?;
+    // What ends soon, or narrows, does not buy what stays.
+    if let (Issue::WithRefresh, Proof::Password) = (kind, identity.proof) {
+        let login = login::login(&reader, identity.caller.clone()).map_err(ReadError::from)?;
+        if let Some(Login { caller, password_hash }) = login {
+            let token = tokens.issue_refresh(&caller, &password_hash, log_time_ms).map_err(failed)?;
             reply.insert("refresh_token".into(), token.into());
         }
     }
     let mut response = super::reply::json(StatusCode::OK, Value::Object(reply).to_string());
     super::reply::set(&mut response, header::CACHE_CONTROL, "no-store");
     Ok(response)
+}
+
+/// What of the scopes that are asked for is allowed. Every request is decided on again: a token for a verb of which only
+/// some is allowed allows no more.
+fn grants(
+    api: &Api,
+    reader: &StateReader,
+    connection: &Connection,
+    identity: &Identity,
+    asked: &Query<'_>,
+) -> Result<Vec<Grant>, ReadError> {
+    let failed = Cell::new(None);
+    let may = |action: Action, name: Option<&RepositoryName>| {
+        let verdict = api.decider.may(reader, identity, client(connection), &api.wanted(action, name));
+        verdict.unwrap_or_else(|error| {
+            failed.set(Some(error));
+            Verdict::Denied
+        })
+    };
+    let allowed = |verb: Verb, name: Option<&RepositoryName>| {
+        verb.actions().any(|action| may(action, name) == Verdict::Allowed)
+    };
+    let grants = Grant::intersect(asked.all("scope"), allowed);
+    failed.into_inner().map_or(Ok(grants), |error| Err(error.into()))
 }

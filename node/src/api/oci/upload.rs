@@ -17,7 +17,7 @@ use super::query::Query;
 use super::{Exchange, reply};
 use crate::adapters::relay::RelayError;
 use crate::api::body::{BodyError, timed};
-use crate::auth::Verdict;
+use crate::auth::decider::Verdict;
 use crate::telemetry::metrics::OperationLabels;
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -67,21 +67,24 @@ async fn mount(
     query: &Query<'_>,
 ) -> Result<bool, OciError> {
     let api = exchange.api;
-    let verdict = |from: &RepositoryName| {
-        exchange.identity.may(Action::ReadBlob, &api.resource(Some(from)), &api.facts)
-    };
     let named: Vec<&str> = query.all("from").take(MAX_SOURCES).collect();
-    let mut sources: Vec<RepositoryName> = if named.is_empty() {
+    let sources: Vec<RepositoryName> = if named.is_empty() {
         api.registry.repositories_with_blob(&api.facts.default_registry, &digest, MAX_SOURCES).await?
     } else {
         // What is no name, or may not be read, is no source: the answer is a session (U42).
         named.iter().filter_map(|from| from.parse().ok()).collect()
     };
-    if !named.is_empty() && sources.iter().any(|from| verdict(from) == Verdict::InsufficientScope) {
-        return Err(super::access::mount_challenge(exchange, name));
+    let mut allowed = Vec::new();
+    for from in sources {
+        match exchange.may(Action::ReadBlob, Some(&from))? {
+            Verdict::Allowed => allowed.push(from),
+            Verdict::InsufficientScope if !named.is_empty() => {
+                return Err(super::access::mount_challenge(exchange, name));
+            }
+            _ => {}
+        }
     }
-    sources.retain(|from| verdict(from) == Verdict::Allowed);
-    Ok(api.registry.mount_blob(&exchange.repository(name), digest, sources).await?)
+    Ok(api.registry.mount_blob(&exchange.repository(name), digest, allowed).await?)
 }
 
 async fn take_whole(

@@ -23,6 +23,10 @@ impl Decision<'_> {
 pub enum AllowReason<'p> {
     /// The caller is the root of the account that owns the resource.
     Root,
+    /// Everybody who is somebody may.
+    Authenticated,
+    /// The operator opened the registry for anonymous reading.
+    AnonymousPull,
     /// One statement was enough.
     Statement(Ruling<'p>),
     /// The caller's account and the owner's both allow it.
@@ -88,6 +92,8 @@ impl fmt::Display for AllowReason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => f.write_str("root of the account that owns the resource"),
+            Self::Authenticated => f.write_str("authenticated"),
+            Self::AnonymousPull => f.write_str("the registry is open for anonymous reading"),
             Self::Statement(ruling) => ruling.fmt(f),
             Self::BothSides { identity, resource } => write!(f, "{identity} and {resource}"),
         }

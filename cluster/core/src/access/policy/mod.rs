@@ -118,6 +118,14 @@ pub struct Policies<'p> {
 /// Actions without a resource side: only the caller's own policies count (§9.2, case A12).
 const WITHOUT_RESOURCE_SIDE: [&str; 2] = ["ecr:GetAuthorizationToken", "ecr-public:GetAuthorizationToken"];
 
+/// The service of our own actions, whose resource is the cluster. No policy of a registry may give that away: one that
+/// says `*` means ECR's actions, though it is written so.
+const OWN_SERVICE: &str = "shoal";
+
+fn has_resource_side(action: &ActionName) -> bool {
+    !WITHOUT_RESOURCE_SIDE.contains(&action.as_str()) && !action.service().eq_ignore_ascii_case(OWN_SERVICE)
+}
+
 /// Decides.
 pub fn evaluate<'p>(request: &Request, policies: &Policies<'p>) -> Decision<'p> {
     let policies = applicable(request, policies);
@@ -149,7 +157,7 @@ fn applicable<'p>(request: &Request, policies: &Policies<'p>) -> Policies<'p> {
     if request.resource.arn.is_none() {
         policies.repository = None;
     }
-    if WITHOUT_RESOURCE_SIDE.contains(&request.action.as_str()) {
+    if !has_resource_side(&request.action) {
         (policies.repository, policies.registry) = (None, None);
     }
     policies

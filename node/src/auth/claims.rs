@@ -1,0 +1,164 @@
+//! What a token says: of whom, for what, for how long; and whether it counts for them still.
+
+use cluster_core::access::Caller;
+use cluster_core::state::StateResult;
+use cluster_core::state::principal::identity;
+use cluster_core::view::View;
+use proto::arn::PrincipalArn;
+use serde::{Deserialize, Serialize};
+
+use super::scope::Grant;
+use super::{Proof, robot};
+
+/// The claims of all kinds of tokens, which their audience tells apart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Claims {
+    pub(super) iss: String,
+    pub(super) sub: String,
+    pub(super) aud: String,
+    pub(super) exp: u64,
+    pub(super) nbf: u64,
+    pub(super) iat: u64,
+    pub(super) jti: String,
+    pub(super) access: Vec<Grant>,
+    /// In refresh tokens: which password they stand for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) password: Option<String>,
+    /// In authorization tokens: the only region where they count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) region: Option<String>,
+    /// In authorization tokens: the access key that they were asked for with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
+    /// In access tokens: the robot token that they were asked for with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) robot: Option<String>,
+    /// When it was issued, in milliseconds, and not before log time; absent in those of old releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) issued_ms: Option<u64>,
+}
+
+impl Claims {
+    /// Dated not before log time, so that it counts for a principal who was made just now, whatever this node's clock
+    /// says.
+    pub(super) fn not_before(mut self, log_time_ms: u64) -> Self {
+        self.issued_ms = self.issued_ms.map(|issued_ms| issued_ms.max(log_time_ms));
+        self
+    }
+
+    /// Whom it names, if they still exist and it was not issued before their tokens count.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    pub(super) fn caller<V: View>(&self, view: &V) -> StateResult<Option<Caller>, V> {
+        let Some(caller) = subject(&self.sub) else { return Ok(None) };
+        let issued_ms = self.issued_ms.unwrap_or(self.iat.saturating_mul(1000));
+        let known = identity::identity(view, &caller)?;
+        Ok(known.filter(|known| issued_ms >= known.tokens_valid_from_ms).map(|_| caller))
+    }
+
+    /// What `caller` proved themselves with when they asked for it, if that counts still.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    pub(super) fn proof<V: View>(&self, view: &V, caller: &Caller) -> StateResult<Option<Proof>, V> {
+        let Some(id) = &self.robot else {
+            let proof = if *caller == Caller::Anonymous { Proof::Nothing } else { Proof::Token };
+            return Ok(Some(proof));
+        };
+        let Some(id) = robot::parse_id(id) else { return Ok(None) };
+        let record = robot::alive(view, &id)?;
+        Ok(record.filter(|record| *caller == record.owner.clone().into()).map(|_| Proof::Robot(id)))
+    }
+}
+
+/// The caller of whom a token says this.
+fn subject(text: &str) -> Option<Caller> {
+    let caller = match text.parse() {
+        Ok(PrincipalArn::Root(account)) => Caller::Root(account),
+        Ok(PrincipalArn::User(account, name)) => Caller::User(account, name),
+        _ => Caller::Anonymous,
+    };
+    // A principal has forms that are in no token.
+    Some(caller).filter(|caller| caller.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_core::command::principal::{PasswordChange, PrincipalCommand, SetLogin};
+    use cluster_core::record::{EntityKind, Owner};
+
+    use super::super::world::{DEFAULT, World, account, user};
+    use super::*;
+
+    fn claims(caller: &str, issued_ms: Option<u64>, robot: Option<&str>) -> Claims {
+        Claims {
+            iss: String::new(),
+            sub: caller.to_owned(),
+            aud: String::new(),
+            exp: 0,
+            nbf: 0,
+            iat: 2,
+            jti: String::new(),
+            access: Vec::new(),
+            password: None,
+            region: None,
+            key: None,
+            robot: robot.map(str::to_owned),
+            issued_ms,
+        }
+    }
+
+    const ALICE: &str = "arn:aws:iam::000000000001:user/alice";
+
+    #[test]
+    fn a_token_counts_from_the_moment_that_its_principals_tokens_count() {
+        let mut world = World::new();
+        world.now_ms = 1500;
+        world.create_user(DEFAULT, "alice", None);
+        let counts = |world: &World, issued_ms| {
+            let caller = claims(ALICE, issued_ms, None).caller(&world.view).expect("a readable state");
+            assert!(caller.is_none() || caller == Some(user(DEFAULT, "alice")));
+            caller.is_some()
+        };
+        // Of one who had the name before; made in the same second; by an old release, whose seconds are whole.
+        assert!(!counts(&world, Some(1499)) && counts(&world, Some(1500)) && counts(&world, None));
+        let owner = Owner::User(account(DEFAULT), "alice".parse().expect("a name"));
+        let (password, tokens_valid_from_ms) = (PasswordChange::Keep, 2001);
+        world.run(PrincipalCommand::SetLogin(SetLogin { owner, password, tokens_valid_from_ms }));
+        assert!(!counts(&world, Some(2000)) && counts(&world, Some(2001)) && !counts(&world, None));
+        assert!(counts(&world, claims(ALICE, Some(1), None).not_before(2001).issued_ms));
+        world.delete(DEFAULT, EntityKind::User, "alice");
+        assert!(!counts(&world, Some(9000)), "nobody has tokens");
+    }
+
+    #[test]
+    fn a_token_names_its_caller_in_one_form_only() {
+        let world = World::new();
+        let caller =
+            |text: &str| claims(text, Some(9000), None).caller(&world.view).expect("a readable state");
+        assert_eq!(caller("anonymous"), Some(Caller::Anonymous));
+        assert_eq!(caller("arn:aws:iam::000000000001:root"), Some(Caller::Root(account(DEFAULT))));
+        for text in ["", "root", "000000000001", "arn:aws:iam::000000000009:root", ALICE, "Anonymous"] {
+            assert_eq!(caller(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_a_robot_ends_with_it_and_is_its_owners() {
+        let mut world = World::new();
+        let root = Caller::Root(account(DEFAULT));
+        let id = world.create_robot(7, Owner::Root(account(DEFAULT)), None, None);
+        let proof = |world: &World, caller: &Caller, robot: Option<&str>| {
+            claims("", None, robot).proof(&world.view, caller).expect("a readable state")
+        };
+        let shown = robot::show_id(id);
+        assert_eq!(proof(&world, &root, Some(&shown)), Some(Proof::Robot(id)));
+        assert_eq!(proof(&world, &user(DEFAULT, "alice"), Some(&shown)), None);
+        assert_eq!(proof(&world, &root, Some("x")), None);
+        assert_eq!(proof(&world, &root, None), Some(Proof::Token));
+        assert_eq!(proof(&world, &Caller::Anonymous, None), Some(Proof::Nothing));
+        world.run(PrincipalCommand::RevokeRobotToken { id });
+        assert_eq!(proof(&world, &root, Some(&shown)), None);
+    }
+}

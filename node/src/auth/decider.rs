@@ -1,0 +1,198 @@
+//! Whether a caller may do something, by this node's state.
+//!
+//! Owns what a decision is made of: the caller's policies, those of the resource, and what of the request policies may
+//! ask for (ECR specification §9). How these combine is `cluster_core::access`'s. Never waits, and holds nothing across
+//! requests but parsed policies.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cluster_core::access::policy::Attached;
+use cluster_core::access::{Caller, Context, Decision, Facts, Policies, Request, Resource, Wanted, decide};
+use cluster_core::state::StateResult;
+use cluster_core::state::principal::{identity, policy};
+use cluster_core::view::View;
+use proto::policy::Kind;
+use proto::policy::key::ConditionKey;
+
+use super::policies::{Parsed, Place, PolicyCache};
+use super::{Identity, Proof, robot};
+
+/// Whether somebody may do something, as HTTP tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Yes.
+    Allowed,
+    /// Not without a login, or who it was is nobody any more: 401.
+    LoginNeeded,
+    /// Not with this token, but another one would do: 401.
+    InsufficientScope,
+    /// No: 403.
+    Denied,
+}
+
+/// The client's end of the connection that a request came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    /// Where it is.
+    pub(crate) address: IpAddr,
+    /// Whether it talks TLS.
+    pub(crate) tls: bool,
+}
+
+impl Client {
+    /// What policies may ask for, beside what follows from who asks.
+    fn context(self, caller: &Caller, wanted: &Wanted) -> Context {
+        let (mut context, now) = (Context::default(), SystemTime::now());
+        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        context.insert(ConditionKey::CurrentTime, humantime::format_rfc3339_seconds(now).to_string());
+        context.insert(ConditionKey::EpochTime, seconds.to_string());
+        context.insert(ConditionKey::SecureTransport, self.tls.to_string());
+        // As policies write it: an address of IPv4 that came in one of IPv6 is the former.
+        context.insert(ConditionKey::SourceIp, self.address.to_canonical().to_string());
+        if let Caller::Root(account) = caller {
+            context.insert(ConditionKey::UserId, account.to_string());
+        }
+        if let Some(tag) = wanted.tag() {
+            context.insert(ConditionKey::ImageTag, tag.to_string());
+        }
+        context
+    }
+}
+
+/// Decides on requests.
+pub(crate) struct Decider {
+    facts: Facts,
+    policies: PolicyCache,
+}
+
+/// All policies that bear on a request, held while it is decided on.
+struct Gathered {
+    caller: Vec<Arc<Parsed>>,
+    session: Option<Arc<Parsed>>,
+    repository: Option<Arc<Parsed>>,
+    registry: Option<Arc<Parsed>>,
+}
+
+impl Decider {
+    /// By what the operator decided beside all policies.
+    pub(crate) fn new(facts: Facts) -> Self {
+        Self { facts, policies: PolicyCache::default() }
+    }
+
+    /// Whether the request may go on. That somebody is denied it is logged here and nowhere else; that they must log in
+    /// first, or with another scope, is how clients begin.
+    pub(crate) fn authorize<V: View>(
+        &self,
+        view: &V,
+        identity: &Identity,
+        client: Client,
+        wanted: &Wanted,
+    ) -> StateResult<Verdict, V> {
+        self.judge(view, identity, client, wanted, |decision| {
+            let action = wanted.name().map_or("", |action| action.as_str());
+            let resource = wanted.name().map(|action| wanted.resource().named_for(action));
+            let resource = resource.as_ref().map_or("*", |resource| resource.as_str());
+            let caller = &identity.caller;
+            tracing::info!(target: "audit", %caller, action, resource, reason = %decision, "denied");
+        })
+    }
+
+    /// Whether they might: a question on the way, whose no is no refusal.
+    pub(crate) fn may<V: View>(
+        &self,
+        view: &V,
+        identity: &Identity,
+        client: Client,
+        wanted: &Wanted,
+    ) -> StateResult<Verdict, V> {
+        self.judge(view, identity, client, wanted, |_| {})
+    }
+
+    /// The decision, narrowed by the token. A token never leaves less than nobody has.
+    fn judge<V: View>(
+        &self,
+        view: &V,
+        identity: &Identity,
+        client: Client,
+        wanted: &Wanted,
+        denied: impl FnOnce(&Decision<'_>),
+    ) -> StateResult<Verdict, V> {
+        let Some(gathered) = self.gather(view, identity, wanted.resource())? else {
+            return Ok(Verdict::LoginNeeded);
+        };
+        let (caller, context) = (&identity.caller, &client.context(&identity.caller, wanted));
+        let of_caller = gathered.of_caller();
+        let decision = decide(&Request { caller, wanted, context }, &self.facts, &gathered.with(&of_caller));
+        if !decision.is_allowed() {
+            if identity.caller == Caller::Anonymous {
+                return Ok(Verdict::LoginNeeded);
+            }
+            denied(&decision);
+            return Ok(Verdict::Denied);
+        }
+        if identity.covers(wanted) {
+            return Ok(Verdict::Allowed);
+        }
+        match self.may(view, &Identity::ANONYMOUS, client, wanted)? {
+            Verdict::Allowed => Ok(Verdict::Allowed),
+            _ => Ok(Verdict::InsufficientScope),
+        }
+    }
+
+    /// `None` if the caller, or the robot token that it came with, is not there any more.
+    fn gather<V: View>(
+        &self,
+        view: &V,
+        asking: &Identity,
+        resource: &Resource,
+    ) -> StateResult<Option<Gathered>, V> {
+        let Some(known) = identity::identity(view, &asking.caller)? else { return Ok(None) };
+        let mut caller = Vec::new();
+        for source in known.sources.into_iter().filter(|source| source.policies > 0) {
+            let place = Place::Entity(source.entity.clone());
+            let read = || {
+                let texts = policy::policies(view, &source.entity)?;
+                Ok(texts.into_iter().map(|(name, text)| (name.to_string(), text)).collect())
+            };
+            caller.push(self.policies.get(place, source.version, Kind::Identity, read)?);
+        }
+        let mut session = None;
+        if let Proof::Robot(id) = asking.proof {
+            let Some(record) = robot::alive(view, &id)? else { return Ok(None) };
+            if let Some(text) = record.policy {
+                let read = || Ok(vec![(record.name, text)]);
+                let place = Place::Robot(id);
+                session = Some(self.policies.get(place, record.created_ms, Kind::Identity, read)?);
+            }
+        }
+        let registry = Resource::Registry(resource.registry().clone());
+        let registry = self.policies.of_resource(view, &registry)?;
+        let repository = match resource {
+            Resource::Repository(_) => self.policies.of_resource(view, resource)?,
+            Resource::Registry(_) => None,
+        };
+        Ok(Some(Gathered { caller, session, repository, registry }))
+    }
+}
+
+impl Gathered {
+    fn of_caller(&self) -> Vec<Attached<'_>> {
+        self.caller.iter().flat_map(|parsed| parsed.attached()).collect()
+    }
+
+    fn with<'p>(&'p self, identity: &'p [Attached<'p>]) -> Policies<'p> {
+        let only = |parsed: &'p Option<Arc<Parsed>>| parsed.as_ref().and_then(|parsed| parsed.only());
+        Policies {
+            identity,
+            session: only(&self.session),
+            repository: only(&self.repository),
+            registry: only(&self.registry),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "decider_test.rs"]
+mod tests;
