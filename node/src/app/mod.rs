@@ -34,7 +34,7 @@ use crate::adapters::relay::{self, Relay};
 use crate::adapters::secrets::Secrets;
 use crate::adapters::transport::{self, PeerTransport};
 use crate::api::admin::{self, Admin};
-use crate::api::ecr::{self, Ecr, ShortParts, Signatures};
+use crate::api::ecr::{self, Signed};
 use crate::api::oci::{self, Api};
 use crate::auth::decider::Decider;
 use crate::auth::keyring::Keyring;
@@ -184,6 +184,17 @@ impl Parts {
         }
     }
 
+    /// Reads stored copies again and again.
+    fn scrub(&self, config: &Config, progress: Arc<Progress>) -> Scrub {
+        Scrub {
+            metadata: self.metadata.clone(),
+            blobs: self.blobs.clone(),
+            progress,
+            rate: config.scrub_rate,
+            file: config.data_dir.join("scrub.json"),
+        }
+    }
+
     fn registration(&self, config: &Config, hello: Hello) -> Registration {
         Registration {
             metadata: self.metadata.clone(),
@@ -270,16 +281,11 @@ impl Node {
         copies.serve();
         exchange::serve(holders);
         parts.secrets.serve();
-        let signatures = Arc::new(Signatures::new(metadata.clone(), parts.secrets.clone())?);
+        let signed = Signed::new(metadata.clone(), parts.secrets.clone())?;
         // Whatever can be passed on is answered for others, too.
-        let short_parts = Arc::new(ShortParts::new());
         let dialects = |relay: Option<Relay>| {
             let api = Arc::new(api(relay));
-            oci::router(api.clone()).merge(ecr::router(Arc::new(Ecr {
-                api,
-                signatures: signatures.clone(),
-                short_parts: short_parts.clone(),
-            })))
+            oci::router(api.clone()).merge(ecr::router(api, signed.clone()))
         };
         relay::serve(peers, dialects(None));
         let relay = Relay::new(peers.clone(), directory.clone(), tasks.clone());
@@ -306,13 +312,7 @@ impl Node {
             pulls: Pulls::new(registry.pulls.clone(), metadata.clone()),
             membership: Membership::new(metadata.clone()),
             registration: parts.registration(config, hello),
-            scrub: Scrub {
-                metadata: metadata.clone(),
-                blobs: blobs.clone(),
-                progress: scrub,
-                rate: config.scrub_rate,
-                file: config.data_dir.join("scrub.json"),
-            },
+            scrub: parts.scrub(config, scrub),
             repair: Repair { metadata: metadata.clone(), copies },
             cache: Cache::new(key.node(), metadata.clone(), blobs.clone(), config.cache_size),
             edge,

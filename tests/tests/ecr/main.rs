@@ -1,9 +1,7 @@
 //! Amazon ECR's API as its own clients use it: boto3, botocore and the AWS CLI, unmodified, at pinned versions.
 //!
 //! What they are asked to do stands in Python beside this file, since boto3 is what is tested. Each script prints what
-//! went wrong and ends with 1, or prints a summary.
-
-#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+//! went wrong and ends with 1.
 
 use tests::amazon::{access_key, run};
 use tests::{Server, ServerOptions};
@@ -14,7 +12,6 @@ fn script(name: &str) {
     let key = access_key(&server);
     let finished = run(name, &[], &key, &[server.host()]);
     let said = String::from_utf8_lossy(&finished.stdout);
-    println!("{said}");
     assert!(finished.status.success(), "{name}:\n{said}\n{}", finished.stderr);
 }
 

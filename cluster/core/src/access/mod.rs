@@ -81,6 +81,10 @@ mod tests {
     use crate::command::{ConfirmCopies, PrincipalCommand, Receipt, RepositoryCommand};
     use crate::record::StorageClass;
 
+    fn registry(account: &str) -> RegistryId {
+        RegistryId { account: account.parse().unwrap(), region: "home".parse().unwrap() }
+    }
+
     #[test]
     fn an_edge_proposes_what_is_about_itself_and_nothing_else() {
         let [own, other] = [1, 2].map(|node| NodeId::new(node).unwrap());

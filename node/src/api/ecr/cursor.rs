@@ -54,7 +54,7 @@ mod tests {
         for image in [ImageCursor::Pushed { pushed_ms: 17, digest }, ImageCursor::Digest(digest)] {
             assert_eq!(image_from_text(&image_to_text(&image)).expect("a cursor"), image);
             for tag in [None, Some("v1".parse().expect("a tag"))] {
-                let name = NameCursor { image: image.clone(), tag };
+                let name = NameCursor { image, tag };
                 assert_eq!(name_from_text(&name_to_text(&name)).expect("a cursor"), name);
             }
         }

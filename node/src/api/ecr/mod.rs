@@ -4,6 +4,7 @@
 //! per noun. Owns how the dialect looks over HTTP; what it may say is known to `proto::ecr`.
 
 mod absent;
+mod act;
 mod authorization;
 mod call;
 mod cursor;
@@ -33,14 +34,16 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::post;
 use call::Call;
-use cluster::ReadError;
+use cluster::{Metadata, ReadError};
 use proto::digest::{Algorithm, Digest};
-use proto::ecr::{Exception, Failure, Model, Name, Operation, Output, Service};
+use proto::ecr::{Exception, Failure, Model, Name, Operation, Output};
 use proto::identity::{AccountId, RegistryId};
 use proto::sigv4::{self, SigV4Error};
-use signature::{Signatory, SignatureError};
+use signature::{Signatory, SignatureError, Signatures};
 use tracing::Instrument as _;
+use upload::ShortParts;
 
+use crate::adapters::secrets::Secrets;
 use crate::api::body::{BodyError, read_all};
 use crate::api::oci::Api;
 use crate::http::server::Connection;
@@ -48,26 +51,36 @@ use crate::registry::RegistryError;
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics::{OperationLabels, RequestLabels};
 
-pub(crate) use signature::Signatures;
-pub(crate) use upload::ShortParts;
-
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
-/// What the operations work on.
-pub(crate) struct Ecr {
-    /// What the other dialect works on.
-    pub(crate) api: Arc<Api>,
+/// What a node knows of signed requests and of uploads that began with them. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Signed {
     /// Whose requests they are.
-    pub(crate) signatures: Arc<Signatures>,
+    signatures: Arc<Signatures>,
     /// Which uploads of this node have parts that are too small.
-    pub(crate) short_parts: Arc<ShortParts>,
+    short_parts: Arc<ShortParts>,
+}
+
+impl Signed {
+    pub(crate) fn new(metadata: Metadata, secrets: Secrets) -> Result<Self, SigV4Error> {
+        let signatures = Arc::new(Signatures::new(metadata, secrets)?);
+        Ok(Self { signatures, short_parts: Arc::new(ShortParts::new()) })
+    }
+}
+
+/// What the operations work on.
+struct Ecr {
+    /// What the other dialect works on.
+    api: Arc<Api>,
+    signed: Signed,
 }
 
 /// `POST /`.
-pub(crate) fn router(ecr: Arc<Ecr>) -> Router {
-    Router::new().route("/", post(answer)).with_state(ecr)
+pub(crate) fn router(api: Arc<Api>, signed: Signed) -> Router {
+    Router::new().route("/", post(answer)).with_state(Arc::new(Ecr { api, signed }))
 }
 
 async fn answer(State(ecr): State<Arc<Ecr>>, request: Request) -> Response {
@@ -137,102 +150,7 @@ async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> R
     {
         return answered;
     }
-    act(&mut call).await.map(|output| render(Ok(output)))
-}
-
-async fn act(call: &mut Call<'_>) -> Result<Output, Failure> {
-    use Name as N;
-    // Public repositories come later: what is kept here is private.
-    if call.operation.service() == Service::EcrPublic && call.operation.name() != N::GetAuthorizationToken {
-        call.authorize_at_all()?;
-        return Err(Failure::new(
-            Exception::UnsupportedCommand,
-            "this release has no public repositories yet",
-        ));
-    }
-    match call.operation.name() {
-        N::GetAuthorizationToken => authorization::token(call),
-        N::BatchCheckLayerAvailability => layer::availability(call).await,
-        N::GetDownloadUrlForLayer => layer::download_url(call).await,
-        N::InitiateLayerUpload => upload::initiate(call).await,
-        N::UploadLayerPart => upload::part(call).await,
-        N::CompleteLayerUpload => upload::complete(call).await,
-        N::PutImage => put_image::put(call).await,
-        N::BatchGetImage => image::batch_get(call).await,
-        N::BatchDeleteImage => image::batch_delete(call).await,
-        N::UpdateImageStorageClass => image::set_storage_class(call).await,
-        N::ListImages => images::list(call).await,
-        N::DescribeImages => images::describe(call).await,
-        N::DescribeImageTags => images::describe_tags(call).await,
-        N::ListImageReferrers => referrer::list(call).await,
-        _ => act_on_repository(call).await,
-    }
-}
-
-/// Operations about repositories and what is set of them.
-async fn act_on_repository(call: &Call<'_>) -> Result<Output, Failure> {
-    use Name as N;
-    match call.operation.name() {
-        N::CreateRepository => repository::create(call).await,
-        N::DeleteRepository => repository::delete(call).await,
-        N::DescribeRepositories => repository::describe(call).await,
-        N::PutImageTagMutability => repository::set_mutability(call).await,
-        N::PutImageScanningConfiguration => repository::set_scanning(call).await,
-        N::BatchGetRepositoryScanningConfiguration => absent::scanning(call).await,
-        N::TagResource => tag::tag(call).await,
-        N::UntagResource => tag::untag(call).await,
-        N::ListTagsForResource => tag::list(call).await,
-        N::SetRepositoryPolicy => policy::set(call).await,
-        N::GetRepositoryPolicy => policy::get(call).await,
-        N::DeleteRepositoryPolicy => policy::delete(call).await,
-        N::GetLifecyclePolicy => policy::get_lifecycle(call).await,
-        N::DeleteLifecyclePolicy => policy::delete_lifecycle(call).await,
-        N::StartLifecyclePolicyPreview => absent::no_preview(call).await,
-        N::GetLifecyclePolicyPreview => absent::preview(call).await,
-        N::StartImageScan => absent::no_scan(call).await,
-        N::DescribeImageScanFindings => absent::no_findings(call).await,
-        N::DescribeImageReplicationStatus => absent::no_statuses(call, "replicationStatuses").await,
-        N::DescribeImageSigningStatus => absent::no_statuses(call, "signingStatuses").await,
-        _ => act_on_registry(call).await,
-    }
-}
-
-/// Operations about a registry as a whole.
-async fn act_on_registry(call: &Call<'_>) -> Result<Output, Failure> {
-    use Name as N;
-    match call.operation.name() {
-        N::PutRegistryPolicy => policy::set_registry(call).await,
-        N::GetRegistryPolicy => policy::get_registry(call).await,
-        N::DeleteRegistryPolicy => policy::delete_registry(call).await,
-        N::DescribeRegistry => registry::describe(call).await,
-        N::PutReplicationConfiguration => registry::set_replication(call).await,
-        N::StartReplicationBackfill => absent::no_backfill(call),
-        N::StopReplicationBackfill | N::DescribeReplicationBackfillResults => absent::backfill(call),
-        N::ListReplicationBackfills => absent::backfills(call),
-        N::GetRegistryScanningConfiguration => registry::scanning(call).await,
-        N::PutRegistryScanningConfiguration => registry::set_scanning(call).await,
-        N::PutSigningConfiguration => registry::set_signing(call).await,
-        N::GetSigningConfiguration => registry::signing(call).await,
-        N::DeleteSigningConfiguration => registry::delete_signing(call).await,
-        N::GetAccountSetting => registry::account_setting(call).await,
-        N::PutAccountSetting => registry::set_account_setting(call).await,
-        N::RegisterPullTimeUpdateExclusion => registry::exclude(call).await,
-        N::DeregisterPullTimeUpdateExclusion => registry::include(call).await,
-        N::ListPullTimeUpdateExclusions => registry::exclusions(call).await,
-        N::CreateRepositoryCreationTemplate => rule::create_template(call).await,
-        N::UpdateRepositoryCreationTemplate => rule::update_template(call).await,
-        N::DeleteRepositoryCreationTemplate => rule::delete_template(call).await,
-        N::DescribeRepositoryCreationTemplates => rule::describe_templates(call).await,
-        N::CreatePullThroughCacheRule => rule::create_cache_rule(call).await,
-        N::UpdatePullThroughCacheRule => rule::update_cache_rule(call).await,
-        N::DeletePullThroughCacheRule => rule::delete_cache_rule(call).await,
-        N::DescribePullThroughCacheRules => rule::describe_cache_rules(call).await,
-        N::ValidatePullThroughCacheRule => rule::validate_cache_rule(call).await,
-        _ => {
-            call.authorize_at_all()?;
-            Err(Failure::new(Exception::UnsupportedCommand, "this release does not have the operation yet"))
-        }
-    }
+    act::act(&mut call).await.map(|output| render(Ok(output)))
 }
 
 /// Who signed the request.
@@ -250,7 +168,7 @@ async fn signatory(ecr: &Ecr, parts: &Parts, body: &[u8]) -> Result<Signatory, F
         headers: &headers,
     };
     let body = Digest::of(Algorithm::Sha256, body);
-    ecr.signatures.signatory(&request, &body).await.map_err(|error| match error {
+    ecr.signed.signatures.signatory(&request, &body).await.map_err(|error| match error {
         SignatureError::Refused(error) => {
             ecr.api.metrics.refused_logins.inc();
             refused(error)

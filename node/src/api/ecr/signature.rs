@@ -49,7 +49,7 @@ pub(crate) struct Signatory {
 }
 
 /// See the module.
-pub(crate) struct Signatures {
+pub(super) struct Signatures {
     metadata: Metadata,
     secrets: Secrets,
     derived: Mutex<LruCache<(AccessKeyId, Scope), SigningKey>>,
@@ -58,7 +58,7 @@ pub(crate) struct Signatures {
 }
 
 impl Signatures {
-    pub(crate) fn new(metadata: Metadata, secrets: Secrets) -> Result<Self, SigV4Error> {
+    pub(super) fn new(metadata: Metadata, secrets: Secrets) -> Result<Self, SigV4Error> {
         let derived = Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN)));
         Ok(Self { metadata, secrets, derived, nobody: "nobody".parse()? })
     }

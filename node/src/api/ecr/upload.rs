@@ -32,7 +32,7 @@ const REMEMBERED: usize = 4096;
 
 /// Which sessions of this node got a part that only a last one may be. Forgotten with the process, and when there are
 /// many: then a layer of small parts is taken, which harms nobody.
-pub(crate) struct ShortParts(Mutex<LruCache<UploadId, Short>>);
+pub(super) struct ShortParts(Mutex<LruCache<UploadId, Short>>);
 
 /// What was seen of a session.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ enum Short {
 }
 
 impl ShortParts {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN))))
     }
 
@@ -139,7 +139,7 @@ pub(super) async fn part(call: &mut Call<'_>) -> Result<Output, Failure> {
         BlobError::OffsetMismatch { .. } => invalid(&upload),
         error => refused(call, &name, error),
     })?;
-    call.ecr.short_parts.took(upload.id(), length);
+    call.ecr.signed.short_parts.took(upload.id(), length);
     let operation = OperationLabels { operation: "UploadLayerPart" };
     call.ecr.api.metrics.request_bytes.get_or_create(&operation).inc_by(length);
     Ok(call.about(&name).with("uploadId", uuid).with("lastByteReceived", end.saturating_sub(1)))
@@ -162,7 +162,7 @@ pub(super) async fn complete(call: &Call<'_>) -> Result<Output, Failure> {
         let text = format!("The specified layer upload '{uuid}' does not contain any layer parts");
         return Err(Failure::new(Exception::EmptyUpload, text));
     }
-    if call.ecr.short_parts.is_broken(upload.id()) {
+    if call.ecr.signed.short_parts.is_broken(upload.id()) {
         let text = format!("Layer parts other than the last one must have at least {MIN_PART_BYTES} bytes");
         return Err(Failure::new(Exception::LayerPartTooSmall, text));
     }

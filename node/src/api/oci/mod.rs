@@ -5,6 +5,7 @@ mod access;
 mod blob;
 mod catalog;
 mod conditions;
+mod download;
 mod edge;
 mod error;
 mod manifest;
@@ -22,7 +23,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -35,7 +36,7 @@ use tracing::Instrument;
 
 use crate::adapters::relay::Relay;
 use crate::auth::decider::{Client, Decider, Verdict};
-use crate::auth::{AuthError, Authenticator, Identity};
+use crate::auth::{Authenticator, Identity};
 use crate::http::public_url::PublicUrl;
 use crate::http::server::Connection;
 use crate::registry::Registry;
@@ -114,30 +115,13 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v2", any(answer))
         .route("/v2/", any(answer))
         .route("/v2/{*rest}", any(answer))
-        .route("/download/{token}", get(download))
+        .route("/download/{token}", get(download::answer))
         .with_state(api)
 }
 
 async fn token_endpoint(State(api): State<Arc<Api>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     observe(&api, &parts, "Token", "/token", token::handle(&api, &parts, body)).await
-}
-
-/// A layer, for whoever has an address that GetDownloadUrlForLayer gave.
-async fn download(State(api): State<Arc<Api>>, Path(token): Path<String>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    let work = async {
-        let connection =
-            parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
-        let (repository, digest) = {
-            let reader = api.registry.metadata.local().map_err(AuthError::Unavailable)?;
-            api.authenticator.tokens.verify_download(&reader, &token)?
-        };
-        let (api, parts, identity) = (&*api, &parts, Identity::ANONYMOUS);
-        blob::download(&Exchange { api, parts, connection, identity }, &repository, digest).await
-    };
-    // Whoever reads a log must not learn the address.
-    observe(&api, &parts, "DownloadLayer", "/download", work).await
 }
 
 async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {

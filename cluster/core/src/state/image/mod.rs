@@ -5,7 +5,7 @@
 //! older command what a release that does not know these rows does with it, or the states of the nodes would differ.
 //! The leader of a cluster of that level has only the newer commands written (`Command::at_level`), so rows are missing,
 //! or left over, only of what was pushed or deleted while the cluster had an older level. So a row counts only if its
-//! manifest is there, which is asked whenever one is read, and [`rows`] writes those that are missing.
+//! manifest is there, which is asked whenever one is read, and `rows` writes those that are missing.
 //!
 //! Referrers stay when their subject goes; to remove them is the business of a job.
 
