@@ -8,8 +8,8 @@ use crate::identity::NodeId;
 /// Names an upload session and, later, the generation of the blob that came from it
 /// (consistency promise R2: every upload has a unique generation).
 ///
-/// Text form: `<node>-<32 hex digits>`; safe as a path element and without characters that URLs escape. An id that
-/// [`UploadId::fresh`] made also has the form of a UUID, which Amazon ECR's API demands.
+/// Text form: `<node>-<32 hex digits>`; safe as a path element and without characters that URLs escape. An id of
+/// [`UploadId::short`] also has the form of a UUID, which Amazon ECR's API demands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UploadId {
     node: NodeId,
@@ -22,14 +22,14 @@ impl UploadId {
         Self { node, random }
     }
 
-    /// A new id on `node`. `random` must come from the system's secure source. 64 bits suffice: an id is unique among
-    /// those of its node, and whose session it is, not who knows its id, decides who may use it.
-    pub fn fresh(node: NodeId, random: u64) -> Self {
+    /// As [`UploadId::new`], for where an id has to be a UUID, in which there is room for no more random bits: unique
+    /// among those of its node, but whose session it is, not who knows its id, must decide who may use it.
+    pub fn short(node: NodeId, random: u64) -> Self {
         Self { node, random: u128::from(random) << 64 }
     }
 
     /// As 8-4-4-4-12 lower-case hex digits: the node, then the random bits; `None` if it was not made by
-    /// [`UploadId::fresh`].
+    /// [`UploadId::short`].
     pub fn to_uuid(&self) -> Option<String> {
         let [random, rest] = [self.random >> 64, self.random & u128::from(u64::MAX)];
         if rest != 0 {
@@ -50,7 +50,7 @@ impl UploadId {
         }
         let number = u128::from_str_radix(&parts.concat(), 16).ok()?;
         let [node, random] = [number >> 64, number & u128::from(u64::MAX)].map(u64::try_from);
-        Some(Self::fresh(NodeId::new(node.ok()?)?, random.ok()?))
+        Some(Self::short(NodeId::new(node.ok()?)?, random.ok()?))
     }
 
     /// The node that holds the session's bytes.
@@ -113,10 +113,10 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn only_a_uuid_of_a_fresh_id_is_one() {
+    fn only_a_uuid_of_a_short_id_is_one() {
         let node = NodeId::new(0x0123_4567_89ab_cdef).expect("not zero");
         let uuid = "01234567-89ab-cdef-fedc-ba9876543210";
-        assert_eq!(UploadId::fresh(node, 0xfedc_ba98_7654_3210).to_uuid().as_deref(), Some(uuid));
+        assert_eq!(UploadId::short(node, 0xfedc_ba98_7654_3210).to_uuid().as_deref(), Some(uuid));
         assert_eq!(UploadId::new(node, 1).to_uuid(), None);
         for wrong in [
             "00000000-0000-0000-fedc-ba9876543210",
@@ -134,8 +134,8 @@ mod tests {
     proptest! {
         #[test]
         fn uuids_round_trip(node in 1u64.., random: u64) {
-            let id = UploadId::fresh(NodeId::new(node).expect("not zero"), random);
-            let uuid = id.to_uuid().expect("a fresh one");
+            let id = UploadId::short(NodeId::new(node).expect("not zero"), random);
+            let uuid = id.to_uuid().expect("a short one");
             prop_assert_eq!(UploadId::from_uuid(&uuid), Some(id));
             prop_assert_eq!(UploadId::from_uuid(&uuid.to_uppercase()), Some(id));
         }

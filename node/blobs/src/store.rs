@@ -22,7 +22,7 @@ use crate::path::{Layout, Shard};
 use crate::reader::Reader;
 use crate::root;
 use crate::scrub::{self, Scrub};
-use crate::upload::{self, Upload, UploadOwner, Uploads};
+use crate::upload::{self, IdForm, Upload, UploadOwner, Uploads};
 use crate::volume::{Room, Volume};
 
 /// What an operator or the composition root decides.
@@ -112,7 +112,19 @@ impl BlobStore {
     /// # Errors
     /// [`BlobError::TooManyUploads`], [`BlobError::Full`], [`BlobError::VolumeFailed`].
     pub async fn start_upload(&self, owner: UploadOwner, algorithm: Algorithm) -> Result<Upload, BlobError> {
-        upload::start(&self.inner, owner, algorithm).await
+        upload::start(&self.inner, owner, algorithm, IdForm::Long).await
+    }
+
+    /// As [`BlobStore::start_upload`], of a session whose id is a UUID.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_uuid_upload(
+        &self,
+        owner: UploadOwner,
+        algorithm: Algorithm,
+    ) -> Result<Upload, BlobError> {
+        upload::start(&self.inner, owner, algorithm, IdForm::Uuid).await
     }
 
     /// The open session `id` of this owner.

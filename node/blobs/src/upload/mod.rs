@@ -93,13 +93,23 @@ impl Upload {
     }
 }
 
+/// How a session is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdForm {
+    /// By 128 random bits behind the node's name.
+    Long,
+    /// By a UUID of the node's name and 64 random bits ([`UploadId::to_uuid`]).
+    Uuid,
+}
+
 /// Begins a session; see [`crate::BlobStore::start_upload`].
 pub(crate) async fn start(
     inner: &Arc<Inner>,
     owner: UploadOwner,
     algorithm: Algorithm,
+    form: IdForm,
 ) -> Result<Upload, BlobError> {
-    let session = Arc::new(Session::new(inner, owner, algorithm)?);
+    let session = Arc::new(Session::new(inner, owner, algorithm, form)?);
     inner.uploads.insert(&session, inner.settings.uploads_per_principal)?;
     let upload = Upload { inner: Arc::clone(inner), session };
     let described = {

@@ -9,7 +9,7 @@ use proto::digest::{Algorithm, Hasher};
 use proto::upload::UploadId;
 use rustix::fs::OFlags;
 
-use super::UploadOwner;
+use super::{IdForm, UploadOwner};
 use crate::copy::remove_if_there;
 use crate::error::BlobError;
 use crate::path::SessionPaths;
@@ -60,13 +60,25 @@ impl Progress {
 }
 
 impl Session {
-    /// A new session with a fresh id.
-    pub(super) fn new(inner: &Inner, owner: UploadOwner, algorithm: Algorithm) -> Result<Self, BlobError> {
-        let mut random = [0; 8];
+    /// A new session with a fresh id of that form.
+    pub(super) fn new(
+        inner: &Inner,
+        owner: UploadOwner,
+        algorithm: Algorithm,
+        form: IdForm,
+    ) -> Result<Self, BlobError> {
+        let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| {
             BlobError::io("draw a random number for", inner.layout.root())(std::io::Error::other(error))
         })?;
-        let id = UploadId::fresh(inner.settings.node, u64::from_ne_bytes(random));
+        let node = inner.settings.node;
+        let id = match form {
+            IdForm::Long => UploadId::new(node, u128::from_ne_bytes(random)),
+            IdForm::Uuid => {
+                let [a, b, c, d, e, f, g, h, ..] = random;
+                UploadId::short(node, u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
+            }
+        };
         let state = State {
             phase: Phase::Idle,
             offset: 0,

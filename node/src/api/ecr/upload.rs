@@ -70,7 +70,7 @@ impl ShortParts {
 pub(super) async fn initiate(call: &Call<'_>) -> Result<Output, Failure> {
     let name = call.repository()?;
     call.exists(&name).await?;
-    let upload = call.blobs().start_upload(owner(call, &name), Algorithm::Sha256).await;
+    let upload = call.blobs().start_uuid_upload(owner(call, &name), Algorithm::Sha256).await;
     let upload = upload.map_err(|error| match error {
         BlobError::TooManyUploads { .. } => Failure::throttling(),
         error => unavailable(&error),
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn only_a_last_part_may_be_short() {
-        let id = |random| UploadId::fresh(NodeId::new(7).expect("not zero"), random);
+        let id = |random| UploadId::short(NodeId::new(7).expect("not zero"), random);
         let parts = ShortParts::new();
         parts.took(id(1), MIN_PART_BYTES);
         parts.took(id(1), MIN_PART_BYTES - 1);
