@@ -11,6 +11,7 @@ pub mod digest;
 pub mod ecr;
 pub mod identity;
 pub mod join;
+pub mod lifecycle;
 pub mod manifest;
 pub mod name;
 pub mod policy;

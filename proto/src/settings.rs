@@ -63,24 +63,29 @@ impl FromStr for TagFilter {
 }
 
 impl TagFilter {
-    /// Whether the tag is meant. Time: the sum of both lengths, since what stands between two `*` is never looked for
-    /// again once it was found at its first place.
+    /// Whether the tag is meant. Time: the sum of both lengths.
     pub fn matches(&self, tag: &Tag) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(mut rest) = tag.as_str().strip_prefix(parts.next().unwrap_or_default()) else {
+        matches_stars(&self.0, tag.as_str())
+    }
+}
+
+/// Whether `pattern`, in which `*` is any run of characters and all else itself, matches all of `text`. Time: the sum of
+/// both lengths, since what stands between two `*` is never looked for again once it was found at its first place.
+pub(crate) fn matches_stars(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some(at) = rest.find(part) else {
             return false;
         };
-        let Some(last) = parts.next_back() else {
-            return rest.is_empty();
-        };
-        for part in parts {
-            let Some(at) = rest.find(part) else {
-                return false;
-            };
-            rest = &rest[at + part.len()..];
-        }
-        rest.ends_with(last)
+        rest = &rest[at + part.len()..];
     }
+    rest.ends_with(last)
 }
 
 /// Whether a tag may move to another manifest.

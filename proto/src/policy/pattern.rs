@@ -187,7 +187,7 @@ fn push(parts: &mut [Vec<Piece>], piece: Piece) {
 }
 
 /// What of a policy's text is repeated in an error.
-pub(super) fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(128).collect()
 }
 
