@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster_core::access::policy::Attached;
 use cluster_core::access::{Caller, Context, Decision, Facts, Policies, Request, Resource, Wanted, decide};
-use cluster_core::state::StateResult;
 use cluster_core::state::principal::{identity, policy};
+use cluster_core::state::{self, StateResult};
 use cluster_core::view::View;
 use proto::policy::Kind;
 use proto::policy::key::ConditionKey;
@@ -122,7 +122,15 @@ impl Decider {
         let Some(gathered) = self.gather(view, identity, wanted.resource())? else {
             return Ok(Verdict::LoginNeeded);
         };
-        let (caller, context) = (&identity.caller, &client.context(&identity.caller, wanted));
+        let mut context = client.context(&identity.caller, wanted);
+        if let Resource::Repository(id) = wanted.resource()
+            && let Some(repository) = state::repository::repository(view, id)?
+        {
+            for (key, value) in repository.settings.tags {
+                context.insert(ConditionKey::ResourceTag(key.to_string()), value.to_string());
+            }
+        }
+        let (caller, context) = (&identity.caller, &context);
         let of_caller = gathered.of_caller();
         let decision = decide(&Request { caller, wanted, context }, &self.facts, &gathered.with(&of_caller));
         if !decision.is_allowed() {

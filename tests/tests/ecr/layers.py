@@ -76,4 +76,13 @@ for wrong in [f"{head}.{body}.{seal[::-1]}", f"{head}.{body}", "x", ecr.get_auth
         raise AssertionError(f"read by {wrong}")
     except urllib.error.HTTPError as error:
         assert error.code == 401, error
+
+# What is deleted meanwhile does not come back.
+ecr.create_repository(repositoryName="team/gone")
+upload = ecr.initiate_layer_upload(repositoryName="team/gone")["uploadId"]
+given = {"repositoryName": "team/gone", "uploadId": upload}
+ecr.upload_layer_part(partFirstByte=0, partLastByte=0, layerPartBlob=b"x", **given)
+ecr.delete_repository(repositoryName="team/gone")
+assert_refused("RepositoryNotFoundException", ecr.upload_layer_part, partFirstByte=1, partLastByte=1, layerPartBlob=b"y", **given)
+assert_refused("RepositoryNotFoundException", ecr.complete_layer_upload, layerDigests=[digest(b"x")], **given)
 print("layers: done")

@@ -70,6 +70,17 @@ ecr.put_registry_policy(policyText=registry_policy)
 assert ecr.get_registry_policy()["policyText"] == registry_policy
 assert ecr.delete_registry_policy()["policyText"] == registry_policy
 
+# Lifecycle policies.
+lifecycle = json.dumps({"rules": [{"rulePriority": 1, "description": "few drafts", "selection": {
+    "tagStatus": "tagged", "tagPatternList": ["dev-*"], "countType": "imageCountMoreThan", "countNumber": 3}, "action": {"type": "expire"}}]})
+assert ecr.put_lifecycle_policy(repositoryName="team/plain", lifecyclePolicyText=lifecycle)["lifecyclePolicyText"] == lifecycle
+assert ecr.get_lifecycle_policy(repositoryName="team/plain")["lifecyclePolicyText"] == lifecycle
+for old, new in [('"expire"', '"burn"'), ('"countNumber": 3', '"countNumber": 0'), ('"rulePriority": 1, ', ""), ('"tagged"', '"untagged"')]:
+    error = assert_refused("InvalidParameterException", ecr.put_lifecycle_policy, repositoryName="team/plain", lifecyclePolicyText=lifecycle.replace(old, new))
+    assert "Lifecycle policy validation failure: " in error["Error"]["Message"], error
+assert ecr.delete_lifecycle_policy(repositoryName="team/plain")["lifecyclePolicyText"] == lifecycle
+assert_refused("LifecyclePolicyNotFoundException", ecr.delete_lifecycle_policy, repositoryName="team/plain")
+
 # The registry.
 assert ecr.describe_registry()["replicationConfiguration"] == {"rules": []}
 rules = {"rules": [{"destinations": [{"region": "eu-west-1", "registryId": ACCOUNT}],

@@ -54,6 +54,7 @@ async fn act_on_repository(call: &Call<'_>) -> Result<Output, Failure> {
         N::SetRepositoryPolicy => policy::set(call).await,
         N::GetRepositoryPolicy => policy::get(call).await,
         N::DeleteRepositoryPolicy => policy::delete(call).await,
+        N::PutLifecyclePolicy => policy::set_lifecycle(call).await,
         N::GetLifecyclePolicy => policy::get_lifecycle(call).await,
         N::DeleteLifecyclePolicy => policy::delete_lifecycle(call).await,
         N::StartLifecyclePolicyPreview => absent::no_preview(call).await,

@@ -10,7 +10,7 @@ use cluster_core::state;
 use proto::credential::AccessKeyId;
 use proto::ecr::{Failure, Input, Name, Operation, Output, PageToken};
 use proto::identity::RegistryId;
-use proto::name::RepositoryName;
+use proto::name::{RepositoryName, Tag};
 use proto::policy::action::ActionName;
 use proto::sigv4::SigV4Error;
 
@@ -99,15 +99,20 @@ impl Call<'_> {
 
     /// Refuses unless the caller may do what the operation is called to the repository.
     pub(super) fn authorize(&self, name: &RepositoryName) -> Result<(), Failure> {
-        self.decide(Resource::Repository(self.id(name)))
+        self.decide(Resource::Repository(self.id(name)), None)
+    }
+
+    /// The same of the image that the tag names, which policies may ask for.
+    pub(super) fn authorize_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), Failure> {
+        self.decide(Resource::Repository(self.id(name)), Some(tag))
     }
 
     /// Refuses unless the caller may do it at all: for operations whose resource is `*`.
     pub(super) fn authorize_at_all(&self) -> Result<(), Failure> {
-        self.decide(Resource::Registry(self.registry.clone()))
+        self.decide(Resource::Registry(self.registry.clone()), None)
     }
 
-    fn decide(&self, resource: Resource) -> Result<(), Failure> {
+    fn decide(&self, resource: Resource, tag: Option<&Tag>) -> Result<(), Failure> {
         // Referrers are read with the right to read images (§9.1).
         let action = match self.operation.name() {
             Name::ListImageReferrers => "ecr:BatchGetImage".to_owned(),
@@ -118,6 +123,10 @@ impl Call<'_> {
         let client = Client { address: self.connection.remote.ip(), tls: self.connection.tls };
         let named = resource.named_for(&action);
         let wanted = Wanted::operation(action.clone(), resource);
+        let wanted = match tag {
+            Some(tag) => wanted.of_tag(tag.clone()),
+            None => wanted,
+        };
         let api = &self.ecr.api;
         let reader = api.registry.metadata.local().map_err(unread)?;
         let verdict = api.decider.authorize(&reader, &identity, client, &wanted);

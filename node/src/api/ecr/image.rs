@@ -84,9 +84,16 @@ pub(super) fn resolve(
     Ok(if found.is_some() { Ok(digest) } else { Err(Refused::not_found()) })
 }
 
+/// Refuses a batch with a tag that the caller may not do this to.
+fn authorize_tags(call: &Call<'_>, name: &RepositoryName) -> Result<(), Failure> {
+    let tags = call.input.structures("imageIds").filter_map(|id| id.text_if("imageTag")?.parse::<Tag>().ok());
+    tags.into_iter().try_for_each(|tag| call.authorize_tag(name, &tag))
+}
+
 /// The manifests as they were pushed. One that is archived is refused until it is active again.
 pub(super) async fn batch_get(call: &Call<'_>) -> Result<Output, Failure> {
     let name = call.repository()?;
+    authorize_tags(call, &name)?;
     let (reader, repository) = (call.exists(&name).await?, call.id(&name));
     let (mut images, mut failures, mut bytes) = (Vec::new(), Vec::new(), 0);
     for id in call.input.structures("imageIds") {
@@ -143,6 +150,7 @@ pub(super) fn one(
 /// Deletes tags and images, one after the other; each is judged when it is applied.
 pub(super) async fn batch_delete(call: &Call<'_>) -> Result<Output, Failure> {
     let name = call.repository()?;
+    authorize_tags(call, &name)?;
     drop(call.exists(&name).await?);
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());
     for id in call.input.structures("imageIds") {

@@ -86,7 +86,8 @@ pub(super) async fn describe(call: &Call<'_>) -> Result<Output, Failure> {
     let name = call.repository()?;
     let (reader, repository) = (call.exists(&name).await?, call.id(&name));
     if !call.input.has("imageIds") {
-        return page(call, &reader, &repository);
+        // A page reads some thousand records: not on a thread that serves others.
+        return tokio::task::block_in_place(|| page(call, &reader, &repository));
     }
     if call.input.has("nextToken") || call.input.has("maxResults") {
         let reason = "may not be given together with imageIds";

@@ -33,10 +33,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::post;
+use bytes::Bytes;
 use call::Call;
 use cluster::{Metadata, ReadError};
 use proto::digest::{Algorithm, Digest};
-use proto::ecr::{Exception, Failure, Model, Name, Operation, Output};
+use proto::ecr::{Exception, Failure, Model, Name, Operation, Output, Service};
 use proto::identity::{AccountId, RegistryId};
 use proto::sigv4::{self, SigV4Error};
 use signature::{Signatory, SignatureError, Signatures};
@@ -128,6 +129,11 @@ async fn pass(ecr: &Ecr, parts: &Parts, body: Body) -> Response {
 
 async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> Result<Response, Failure> {
     let connection = parts.extensions.get::<Connection>().ok_or_else(Failure::server)?;
+    // Before anything is read: who signs nothing, or not as one does, is not listened to.
+    let signed = as_signed(parts, sigv4::Signed::parse).map_err(|error| {
+        ecr.api.metrics.refused_logins.inc();
+        refused(error)
+    })?;
     let limit = Model::body_limit(operation);
     let body = read_all(body, limit).await.map_err(|error| match error {
         BodyError::TooLarge { limit } => {
@@ -135,7 +141,7 @@ async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> R
         }
         BodyError::Broken(_) | BodyError::Slow => Failure::serialization("the body did not come whole"),
     })?;
-    let Signatory { caller, key, scope } = signatory(ecr, parts, &body).await?;
+    let Signatory { caller, key, scope } = signatory(ecr, &signed, body.clone()).await?;
     if scope.service.as_str() != operation.service().as_str() {
         return Err(refused(SigV4Error::Invalid(sigv4::Invalid::Scope)));
     }
@@ -145,7 +151,8 @@ async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> R
     let account = named.unwrap_or(own);
     let registry = RegistryId { account, region: scope.region };
     let mut call = Call { ecr, parts, connection, caller, key, registry, operation, input };
-    if matches!(operation.name(), Name::UploadLayerPart | Name::CompleteLayerUpload)
+    if operation.service() == Service::Ecr
+        && matches!(operation.name(), Name::UploadLayerPart | Name::CompleteLayerUpload)
         && let Some(answered) = upload::elsewhere(&call, &body).await
     {
         return answered;
@@ -153,22 +160,28 @@ async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> R
     act::act(&mut call).await.map(|output| render(Ok(output)))
 }
 
-/// Who signed the request.
-async fn signatory(ecr: &Ecr, parts: &Parts, body: &[u8]) -> Result<Signatory, Failure> {
+/// What `ask` says of the request as its signature covers it.
+fn as_signed<T>(parts: &Parts, ask: impl FnOnce(&sigv4::Request<'_>) -> T) -> T {
     let mut headers: Vec<(&str, &[u8])> =
         parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     // HTTP/2 says it so.
     if let Some(authority) = parts.uri.authority().filter(|_| !parts.headers.contains_key(header::HOST)) {
         headers.push(("host", authority.as_str().as_bytes()));
     }
-    let request = sigv4::Request {
+    ask(&sigv4::Request {
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
         headers: &headers,
-    };
-    let body = Digest::of(Algorithm::Sha256, body);
-    ecr.signed.signatures.signatory(&request, &body).await.map_err(|error| match error {
+    })
+}
+
+/// Who signed the request, whose body is this.
+async fn signatory(ecr: &Ecr, signed: &sigv4::Signed, body: Bytes) -> Result<Signatory, Failure> {
+    // Up to 28 MiB: not on a thread that serves others.
+    let hashed = tokio::task::spawn_blocking(move || Digest::of(Algorithm::Sha256, &body)).await;
+    let body = hashed.map_err(|_| Failure::server())?;
+    ecr.signed.signatures.signatory(signed, &body).await.map_err(|error| match error {
         SignatureError::Refused(error) => {
             ecr.api.metrics.refused_logins.inc();
             refused(error)

@@ -1,9 +1,11 @@
 //! Policies: of repositories, of the registry, and of the life of images (ECR specification §7, §9.2).
 
+use cluster_core::command::Response;
 use cluster_core::command::repository::{DocumentCondition, RepositoryCommand, RepositoryRefusal};
 use cluster_core::record::{RegistryDocument, RepositoryDocument};
 use cluster_core::state;
-use proto::ecr::{Exception, Failure, Output};
+use proto::ecr::{Failure, Output};
+use proto::lifecycle::LifecyclePolicy;
 use proto::name::RepositoryName;
 use proto::policy::{Extensions, Kind, Policy};
 
@@ -67,11 +69,25 @@ async fn remove(
 ) -> Result<Option<String>, Failure> {
     let Some(text) = text_of(call, name, kind).await? else { return Ok(None) };
     let command = RepositoryCommand::DeleteDocument { repository: call.id(name), kind };
-    match repository::change(call, name, command).await {
+    match repository::change(call, name, command).await? {
         // Somebody else deleted it a moment before.
-        Err(failure) if failure.exception() == Exception::Server => Ok(None),
-        changed => changed.map(|_| Some(text)),
+        Response::NotFound => Ok(None),
+        _ => Ok(Some(text)),
     }
+}
+
+/// `PutLifecyclePolicy`: stored, and evaluated by nobody yet.
+pub(super) async fn set_lifecycle(call: &Call<'_>) -> Result<Output, Failure> {
+    let name = call.repository()?;
+    let text = call.input.text("lifecyclePolicyText");
+    text.parse::<LifecyclePolicy>().map_err(|error| {
+        Failure::invalid_parameter(
+            "LifecyclePolicyText",
+            format_args!("Lifecycle policy validation failure: {error}"),
+        )
+    })?;
+    store(call, &name, RepositoryDocument::LifecyclePolicy, text).await?;
+    Ok(call.about(&name).with("lifecyclePolicyText", text))
 }
 
 /// `GetLifecyclePolicy`. Nothing evaluates policies yet, so there is no time of the last evaluation.

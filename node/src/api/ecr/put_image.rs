@@ -14,6 +14,7 @@ pub(super) async fn put(call: &Call<'_>) -> Result<Output, Failure> {
     let name = call.repository()?;
     drop(call.exists(&name).await?);
     let tag: Option<Tag> = call.input.parse_if("imageTag")?;
+    tag.as_ref().map_or(Ok(()), |tag| call.authorize_tag(&name, tag))?;
     let named: Option<Digest> = call.input.parse_if("imageDigest")?;
     let content = call.input.text("imageManifest").to_owned();
     let media_type = call.input.text_if("imageManifestMediaType").map(str::to_owned);

@@ -32,6 +32,8 @@ pub(super) async fn change(
 ) -> Result<Response, Failure> {
     let proposed = call.use_cases().metadata.propose(Command::Repository(Box::new(command))).await;
     match proposed.map_err(|error| unmade(error.into()))? {
+        // Whose document it is says it in its own words.
+        Response::RepositoryRefused(RepositoryRefusal::DocumentNotFound) => Ok(Response::NotFound),
         Response::RepositoryRefused(refusal) => Err(refused(call, name, refusal)),
         response => Ok(response),
     }

@@ -171,12 +171,24 @@ fn rule(call: &Call<'_>, prefix: &str, stored: &Stored, without: &[&str]) -> Out
     output.with(PREFIX, prefix)
 }
 
+/// Whether it is one part of a host's name.
+fn is_label(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(plain)
+}
+
 /// The upstream registry that has the host.
 fn upstream(host: &str) -> Option<&'static str> {
     let is = |pattern: &str| match pattern.split_once('*') {
         None => pattern == host,
-        Some((_, ".azurecr.io")) => host.strip_suffix(".azurecr.io").is_some_and(|name| !name.is_empty()),
-        Some(_) => host.split_once(".dkr.ecr.").is_some_and(|(account, _)| account.len() == 12),
+        Some((_, ".azurecr.io")) => host.strip_suffix(".azurecr.io").is_some_and(is_label),
+        Some(_) => host.split_once(".dkr.ecr.").is_some_and(|(account, rest)| {
+            let region =
+                rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn"));
+            account.len() == 12
+                && account.bytes().all(|byte| byte.is_ascii_digit())
+                && region.is_some_and(is_label)
+        }),
     };
     UPSTREAMS.iter().find(|(_, pattern)| is(pattern)).map(|(name, _)| *name)
 }
@@ -273,6 +285,10 @@ mod tests {
             ("registry-1.docker.io", Some("docker-hub")),
             ("team.azurecr.io", Some("azure-container-registry")),
             (".azurecr.io", None),
+            ("example.com/x.azurecr.io", None),
+            ("u@h:1.azurecr.io", None),
+            ("111122223333.dkr.ecr.example.com", None),
+            ("11112222333x.dkr.ecr.eu-west-1.amazonaws.com", None),
             ("quay.io.example.com", None),
             ("111122223333.dkr.ecr.eu-west-1.amazonaws.com", Some("ecr")),
             ("1.dkr.ecr.eu-west-1.amazonaws.com", None),

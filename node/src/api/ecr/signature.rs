@@ -14,7 +14,7 @@ use cluster_core::state;
 use lru::LruCache;
 use proto::credential::AccessKeyId;
 use proto::digest::Digest;
-use proto::sigv4::{Request, Scope, SecretKey, SigV4Error, Signed, SigningKey};
+use proto::sigv4::{Scope, SecretKey, SigV4Error, Signed, SigningKey};
 
 use crate::adapters::secrets::{Secrets, SecretsError};
 
@@ -63,16 +63,15 @@ impl Signatures {
         Ok(Self { metadata, secrets, derived, nobody: "nobody".parse()? })
     }
 
-    /// Who signed `request`, whose body has the SHA-256 `body`. A key that was disabled or deleted signs nothing from
+    /// Who signed a request, whose body has the SHA-256 `body`. A key that was disabled or deleted signs nothing from
     /// the moment on at which this node learns of it. Dropping it loses nothing.
     pub(crate) async fn signatory(
         &self,
-        request: &Request<'_>,
+        signed: &Signed,
         body: &Digest,
     ) -> Result<Signatory, SignatureError> {
-        let signed = Signed::parse(request)?;
         let now = SystemTime::now();
-        let record = self.record(&signed)?;
+        let record = self.record(signed)?;
         let derived = match &record {
             Some((id, record)) => self.key(id, record, signed.scope()).await?,
             None => SigningKey::derive(&self.nobody, signed.scope()),
@@ -80,6 +79,8 @@ impl Signatures {
         let verified = signed.verify(&derived, body, now.into(), SKEW);
         let Some((key, record)) = record else { return Err(SigV4Error::Unrecognized.into()) };
         verified?;
+        // Only now: who knows an id, but no secret, must not fill the memory with scopes of their own.
+        self.derived().put((key.clone(), signed.scope().clone()), derived);
         Ok(Signatory { caller: record.owner.into(), key, scope: signed.scope().clone() })
     }
 
@@ -107,7 +108,6 @@ impl Signatures {
         let secret = self.secrets.unseal(id.as_str(), &record.sealed).await?;
         let secret: SecretKey = std::str::from_utf8(&secret).unwrap_or_default().parse()?;
         let key = SigningKey::derive(&secret, scope);
-        self.derived().put(name, key.clone());
         Ok(key)
     }
 

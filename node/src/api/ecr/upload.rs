@@ -102,8 +102,11 @@ fn refused(call: &Call<'_>, name: &RepositoryName, error: BlobError) -> Failure 
     }
 }
 
-/// What the node says that has the session, if that is another one.
+/// What the node says that has the session, if that is another one. Who may not upload is not passed on.
 pub(super) async fn elsewhere(call: &Call<'_>, body: &Bytes) -> Option<Result<Response, Failure>> {
+    if let Err(refused) = call.repository() {
+        return Some(Err(refused));
+    }
     let relay = call.ecr.api.relay.as_ref()?;
     let id = UploadId::from_uuid(call.input.text("uploadId"))?;
     if !relay.is_elsewhere(id.node()) {
@@ -120,6 +123,7 @@ pub(super) async fn elsewhere(call: &Call<'_>, body: &Bytes) -> Option<Result<Re
 /// Adds one part, which must begin where the one before ended.
 pub(super) async fn part(call: &mut Call<'_>) -> Result<Output, Failure> {
     let name = call.repository()?;
+    drop(call.exists(&name).await?);
     let upload = session(call, &name)?;
     let bytes = call.input.take_blob("layerPartBlob");
     let length = bytes.len() as u64;
@@ -166,7 +170,12 @@ pub(super) async fn complete(call: &Call<'_>) -> Result<Output, Failure> {
         let text = format!("Layer parts other than the last one must have at least {MIN_PART_BYTES} bytes");
         return Err(Failure::new(Exception::LayerPartTooSmall, text));
     }
-    if registry.find_blob(&repository, &digest).await.map_err(unmade)?.is_some() {
+    drop(call.exists(&name).await?);
+    let found = registry.find_blob(&repository, &digest).await.map_err(unmade)?;
+    // A layer whose bytes are nowhere any more is healed by these.
+    if let Some((copy, record)) = found
+        && registry.has_bytes(&copy, &record).await
+    {
         // The client need not send the bytes again, so the session is of no use any more.
         upload.cancel();
         let text = format!(

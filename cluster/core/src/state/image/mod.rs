@@ -186,28 +186,53 @@ pub fn image<V: View>(view: &V, id: &RepositoryId, digest: &Digest) -> StateResu
 /// # Errors
 /// The state could not be read.
 pub fn size<V: View>(view: &V, id: &RepositoryId, record: &ManifestRecord) -> StateResult<u64, V> {
-    size_within(view, id, record, MAX_DEPTH)
+    Looking { looks: MAX_LOOKS, seen: BTreeSet::new() }.size(view, id, record, MAX_DEPTH)
 }
 
-fn size_within<V: View>(
-    view: &V,
-    id: &RepositoryId,
-    record: &ManifestRecord,
-    depth: u32,
-) -> StateResult<u64, V> {
-    let mut own: u64 = 0;
-    for digest in &record.blobs {
-        own = own.saturating_add(blob::blob(view, digest)?.map_or(0, |blob| blob.size));
+/// Records that are read for one size: an index can name another one 30 000 times, and that one a third.
+const MAX_LOOKS: u32 = 10_000;
+
+/// What a look for a size may still read.
+struct Looking {
+    looks: u32,
+    /// Children that were looked at; one that is named again makes nothing larger.
+    seen: BTreeSet<Digest>,
+}
+
+impl Looking {
+    fn may_look(&mut self) -> bool {
+        let may = self.looks > 0;
+        self.looks = self.looks.saturating_sub(1);
+        may
     }
-    let mut largest = 0;
-    if let Some(depth) = depth.checked_sub(1) {
-        for child in &record.children {
-            if let Some(child) = manifest::manifest(view, id, child)? {
-                largest = largest.max(size_within(view, id, &child, depth)?);
+
+    fn size<V: View>(
+        &mut self,
+        view: &V,
+        id: &RepositoryId,
+        record: &ManifestRecord,
+        depth: u32,
+    ) -> StateResult<u64, V> {
+        let mut own: u64 = 0;
+        for digest in &record.blobs {
+            if !self.may_look() {
+                break;
+            }
+            own = own.saturating_add(blob::blob(view, digest)?.map_or(0, |blob| blob.size));
+        }
+        let mut largest = 0;
+        if let Some(depth) = depth.checked_sub(1) {
+            for child in &record.children {
+                if !self.seen.insert(*child) || !self.may_look() {
+                    continue;
+                }
+                if let Some(child) = manifest::manifest(view, id, child)? {
+                    largest = largest.max(self.size(view, id, &child, depth)?);
+                }
             }
         }
+        Ok(own.saturating_add(largest))
     }
-    Ok(own.saturating_add(largest))
 }
 
 #[cfg(test)]
