@@ -46,7 +46,7 @@ impl Settings {
 /// All blobs of this node. Clones share one store. Its async functions need a tokio runtime.
 #[derive(Clone)]
 pub struct BlobStore {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -113,18 +113,6 @@ impl BlobStore {
     /// [`BlobError::TooManyUploads`], [`BlobError::Full`], [`BlobError::VolumeFailed`].
     pub async fn start_upload(&self, owner: UploadOwner, algorithm: Algorithm) -> Result<Upload, BlobError> {
         upload::start(&self.inner, owner, algorithm, IdForm::Long).await
-    }
-
-    /// As [`BlobStore::start_upload`], of a session whose id is a UUID.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn start_uuid_upload(
-        &self,
-        owner: UploadOwner,
-        algorithm: Algorithm,
-    ) -> Result<Upload, BlobError> {
-        upload::start(&self.inner, owner, algorithm, IdForm::Uuid).await
     }
 
     /// The open session `id` of this owner.

@@ -22,7 +22,7 @@ use proto::upload::UploadId;
 
 use crate::copy::BlobCopy;
 use crate::error::BlobError;
-use crate::store::Inner;
+use crate::store::{BlobStore, Inner};
 
 use session::Session;
 pub(crate) use table::Uploads;
@@ -122,6 +122,16 @@ pub(crate) async fn start(
     }
     inner.volume.metrics.uploads_started.add(1);
     Ok(upload)
+}
+
+impl BlobStore {
+    /// As [`BlobStore::start_upload`], of a session whose id is a UUID; for sha256.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_uuid_upload(&self, owner: UploadOwner) -> Result<Upload, BlobError> {
+        start(&self.inner, owner, Algorithm::Sha256, IdForm::Uuid).await
+    }
 }
 
 /// Finds a session; see [`crate::BlobStore::upload`].

@@ -11,7 +11,7 @@ use blobs::{BlobError, Upload, UploadOwner};
 use bytes::Bytes;
 use futures::stream;
 use lru::LruCache;
-use proto::digest::{Algorithm, Digest};
+use proto::digest::Digest;
 use proto::ecr::{Exception, Failure, Output};
 use proto::name::RepositoryName;
 use proto::upload::UploadId;
@@ -70,7 +70,7 @@ impl ShortParts {
 pub(super) async fn initiate(call: &Call<'_>) -> Result<Output, Failure> {
     let name = call.repository()?;
     call.exists(&name).await?;
-    let upload = call.blobs().start_uuid_upload(owner(call, &name), Algorithm::Sha256).await;
+    let upload = call.blobs().start_uuid_upload(owner(call, &name)).await;
     let upload = upload.map_err(|error| match error {
         BlobError::TooManyUploads { .. } => Failure::throttling(),
         error => unavailable(&error),
