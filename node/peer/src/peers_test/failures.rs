@@ -33,7 +33,7 @@ async fn a_handler_that_never_answers_costs_its_callers_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_unanswered_calls_are_refused_there_and_too_many_waiting_here() {
     let (a, b) = (
-        Node::with(Settings { limits: Limits { calls_waiting: 0, ..Limits::default() }, ..settings(1) }),
+        Node::with(Settings { limits: Limits { calls_waiting: 0, ..patient() }, ..settings(1) }),
         Node::new(2),
     );
     a.knows(&[&b]);
@@ -89,7 +89,8 @@ async fn an_announced_length_over_the_limit_is_refused_before_its_bytes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_at_an_address_is_unreachable_in_time() {
-    let (a, b) = pair();
+    let (a, b) = (Node::with(wary(1)), Node::new(2));
+    a.knows(&[&b]);
     let gone = b.address();
     b.peers.shutdown(Duration::ZERO).await;
     let start = Instant::now();
@@ -161,9 +162,9 @@ fn process(settings: Settings, members: Members) -> Process {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_was_killed_and_came_back_is_reached_again() {
-    let a = Node::new(1);
+    let a = Node::with(wary(1));
     let us: Members = [a.peers.key()].into_iter().collect();
-    let mut b = process(settings(2), us.clone());
+    let mut b = process(wary(2), us.clone());
     a.members.send_replace([b.address.key()].into_iter().collect());
     for _ in 0..3 {
         until_ok("first", || a.peers.call(&b.address, Protocol::Raft, vec![1], LONG)).await;
@@ -172,7 +173,7 @@ async fn a_peer_that_was_killed_and_came_back_is_reached_again() {
         b.kill().await;
         let failed = a.peers.call(&address, Protocol::Raft, vec![2], SHORT).await;
         assert!(failed.is_err(), "{failed:?}");
-        b = process(Settings { listen, ..settings(2) }, us.clone());
+        b = process(Settings { listen, ..wary(2) }, us.clone());
         let start = Instant::now();
         until_ok("again", || a.peers.call(&address, Protocol::Raft, vec![3], SHORT)).await;
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
@@ -181,8 +182,8 @@ async fn a_peer_that_was_killed_and_came_back_is_reached_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_falls_silent_is_noticed_and_reached_again_when_it_wakes() {
-    let a = Node::new(1);
-    let b = process(settings(2), [a.peers.key()].into_iter().collect());
+    let a = Node::with(wary(1));
+    let b = process(wary(2), [a.peers.key()].into_iter().collect());
     a.members.send_replace([b.address.key()].into_iter().collect());
     until_ok("first", || a.peers.call(&b.address, Protocol::Raft, vec![1], LONG)).await;
     // Its one worker thread sleeps, as a process that is stopped.

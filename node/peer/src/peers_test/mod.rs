@@ -49,7 +49,17 @@ impl Node {
 }
 
 fn settings(seed: u8) -> Settings {
-    Settings { seed: [seed; 32], listen: ([127, 0, 0, 1], 0).into(), limits: Limits::default() }
+    Settings { seed: [seed; 32], listen: ([127, 0, 0, 1], 0).into(), limits: patient() }
+}
+
+/// With these a connection does not die of a busy machine, as it would with the two seconds of a node.
+fn patient() -> Limits {
+    Limits { handshake: LONG, silence: LONG, ..Limits::default() }
+}
+
+/// With the limits of a node: notices soon who is gone.
+fn wary(seed: u8) -> Settings {
+    Settings { limits: Limits::default(), ..settings(seed) }
 }
 
 fn address_of(peers: &Peers) -> PeerAddress {

@@ -20,7 +20,7 @@ fn stranger(limits: Limits) -> (Node, Node) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_may_ask_to_join_and_nothing_else() {
-    let (a, b) = stranger(Limits::default());
+    let (a, b) = stranger(patient());
     for protocol in [Protocol::Raft, Protocol::Metadata, Protocol::Copy] {
         assert_eq!(a.asks(&b, protocol, b"let me in").await, Err(CallError::Refused), "{protocol:?}");
     }
@@ -32,7 +32,7 @@ async fn a_stranger_may_ask_to_join_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_members_joins_by_address() {
-    let (a, b) = stranger(Limits::default());
+    let (a, b) = stranger(patient());
     a.knows(&[]);
     assert_eq!(a.asks(&b, Protocol::Join, b"please").await, Ok(b"please".to_vec()));
     assert_eq!(a.asks(&b, Protocol::Raft, b"").await, Err(CallError::NotMember), "only to join");
@@ -40,7 +40,7 @@ async fn a_node_without_members_joins_by_address() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_answers_with_another_key_is_not_who_was_called() {
-    let (a, b) = stranger(Limits::default());
+    let (a, b) = stranger(patient());
     let c = Node::new(3);
     a.knows(&[&b, &c]);
     let forged = PeerAddress::new(c.peers.key(), b.address().hosts().to_vec()).expect("one place");
@@ -50,7 +50,7 @@ async fn who_answers_with_another_key_is_not_who_was_called() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn membership_takes_effect_on_standing_connections_both_ways() {
-    let (a, b) = stranger(Limits::default());
+    let (a, b) = stranger(patient());
     assert_eq!(a.asks(&b, Protocol::Raft, b"").await, Err(CallError::Refused));
     b.knows(&[&a]);
     assert_eq!(a.asks(&b, Protocol::Raft, b"in").await, Ok(b"in".to_vec()));
@@ -81,11 +81,8 @@ async fn membership_takes_effect_on_standing_connections_both_ways() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_few_and_leave_when_idle() {
-    // Connections must not die of a busy machine: only then are both guests still there when the third comes.
-    let patient = Limits { handshake: LONG, silence: LONG, ..Limits::default() };
-    let limits = Limits { strangers: 2, stranger_idle: Duration::from_secs(2), ..patient.clone() };
-    let patient = |seed| Node::with(Settings { limits: patient.clone(), ..settings(seed) });
-    let (a, b) = (patient(1), Node::with(Settings { limits, ..settings(2) }));
+    let limits = Limits { strangers: 2, stranger_idle: Duration::from_secs(2), ..patient() };
+    let (a, b) = (Node::new(1), Node::with(Settings { limits, ..settings(2) }));
     a.knows(&[&b]);
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let opened = gate.clone();
@@ -96,7 +93,7 @@ async fn strangers_are_few_and_leave_when_idle() {
             Some(message)
         }
     });
-    let others: Vec<Node> = (10..13).map(patient).collect();
+    let others: Vec<Node> = (10..13).map(Node::new).collect();
     let guests = async {
         let asked = (a.asks(&b, Protocol::Join, b""), others[0].asks(&b, Protocol::Join, b""));
         let (first, second) = tokio::join!(asked.0, asked.1);
@@ -119,7 +116,7 @@ async fn strangers_are_few_and_leave_when_idle() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_that_stays_busy_is_closed_in_time() {
-    let limits = Limits { stranger_life: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits { stranger_life: Duration::from_millis(500), ..patient() };
     let (a, b) = stranger(limits);
     b.peers.serve(Protocol::Join, |_, _| std::future::pending());
     assert_eq!(a.asks(&b, Protocol::Join, b"").await, Err(CallError::Interrupted));
@@ -127,7 +124,7 @@ async fn a_stranger_that_stays_busy_is_closed_in_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_from_one_host_do_not_keep_others_out() {
-    let limits = Limits { pending_per_host: 4, handshake: Duration::from_secs(20), ..Limits::default() };
+    let limits = Limits { pending_per_host: 4, ..patient() };
     let b = Node::with(Settings { limits, ..settings(2) });
     let a = Node::with(Settings { listen: ([127, 0, 0, 2], 0).into(), ..settings(1) });
     a.knows(&[&b]);
@@ -147,7 +144,10 @@ async fn silent_connections_from_one_host_do_not_keep_others_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn noise_on_either_port_ends_and_harms_nobody() {
-    let (a, b) = pair();
+    let (a, b) = (Node::new(1), Node::with(wary(2)));
+    a.knows(&[&b]);
+    b.knows(&[&a]);
+    b.echoes(Protocol::Raft);
     let to = b.peers.local_address();
     let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
     for length in [0, 1, 100, 1200] {
