@@ -80,3 +80,13 @@ fn end(code: u8, reason: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "shoal: {reason}");
     ExitCode::from(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_arguments_of_a_command_have_one_name() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -3,12 +3,11 @@
 //! Shared by the node that answers and the command that asks, so that the two cannot part. Times are
 //! milliseconds since 1970, sizes bytes. Fields are only ever added; readers ignore those they do not know.
 
-mod key;
+pub mod iam;
 mod layout;
 
 use serde::{Deserialize, Serialize};
 
-pub use key::{AccessKey, AccessKeyInfo, AccessKeys};
 pub use layout::{Layout, LayoutApply, LayoutChange, LayoutPlan, LayoutTraffic, LayoutWish};
 
 /// The answer to a request that was refused or failed.

@@ -53,6 +53,11 @@ impl Arn {
         ])
     }
 
+    /// What an account has that is no registry's: `root`, or a user, group or role, existing or not, by `kind` and name.
+    pub fn principal(account: &AccountId, resource: &str) -> Self {
+        Self::of_parts(["arn", "aws", "iam", "", account.as_str(), resource])
+    }
+
     /// Joins parts of which only the last may hold a colon.
     fn of_parts(parts: [&str; 6]) -> Self {
         let text = parts.join(":");

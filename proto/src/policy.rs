@@ -42,13 +42,15 @@ pub enum Kind {
     PublicRepository,
     /// A registry. It names principals and resources.
     Registry,
+    /// A role: who may become it. It names principals, and needs no resource: that is the role.
+    Trust,
 }
 
 impl Kind {
     /// What ECR says of a policy that it refuses (§5); IAM's word is for those that it keeps itself.
     pub fn refusal(self) -> &'static str {
         match self {
-            Self::Identity => "Syntax errors in policy.",
+            Self::Identity | Self::Trust => "Syntax errors in policy.",
             Self::Repository | Self::PublicRepository => "Invalid repository policy provided",
             Self::Registry => "Invalid registry policy provided",
         }
@@ -60,6 +62,7 @@ impl Kind {
             Self::Identity => None,
             Self::Repository | Self::Registry => Some("ecr"),
             Self::PublicRepository => Some("ecr-public"),
+            Self::Trust => Some("sts"),
         }
     }
 }

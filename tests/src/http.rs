@@ -44,6 +44,12 @@ impl Client {
         Self { source: source.into(), ..self }
     }
 
+    /// The same at another server.
+    #[must_use]
+    pub fn to(&self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..self.clone() }
+    }
+
     /// `address:port` of the server.
     pub fn host(&self) -> &str {
         &self.host

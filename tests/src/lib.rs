@@ -17,6 +17,7 @@ pub mod layout;
 pub mod load;
 pub mod namespace;
 pub mod pause;
+pub mod principal;
 pub mod process;
 pub mod raw;
 pub mod raw_stream;

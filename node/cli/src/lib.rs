@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use client::{Access, ClientError};
-use commands::{blob, key, layout, node, scrub, status, token};
+use commands::{account, blob, group, key, layout, node, policy, robot, role, scrub, status, token, user};
 
 pub use backup_file::{BackupReader, Counts, FileError};
 use commands::backup::BackupError;
@@ -42,9 +42,27 @@ pub enum Command {
     /// Make, list and revoke tokens with which nodes join.
     #[command(subcommand)]
     Token(token::Command),
+    /// Make and list accounts, each with registries and principals of its own.
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Make, show and delete users; passwords, groups, sessions.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Make, show and delete groups of users.
+    #[command(subcommand)]
+    Group(group::Command),
+    /// Make, show, change and delete roles.
+    #[command(subcommand)]
+    Role(role::Command),
+    /// Say what users, groups and roles may do; try what would be decided.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Make, list, disable and delete access keys, which sign requests to ECR's API.
     #[command(subcommand)]
     Key(key::Command),
+    /// Make, list and revoke tokens with which machines log in.
+    #[command(subcommand)]
+    Robot(robot::Command),
     /// Show what a change of the nodes would move, and make it.
     #[command(subcommand)]
     Layout(layout::Command),
@@ -109,7 +127,13 @@ pub fn run(command: Command, mut program: clap::Command) -> ExitCode {
         Command::Blob(command) => blob::run(command),
         Command::Scrub(command) => scrub::run(command),
         Command::Token(command) => token::run(command),
+        Command::Account(command) => account::run(command),
+        Command::User(command) => user::run(command),
+        Command::Group(command) => group::run(command),
+        Command::Role(command) => role::run(command),
+        Command::Policy(command) => policy::run(command),
         Command::Key(command) => key::run(command),
+        Command::Robot(command) => robot::run(command),
         Command::Layout(command) => layout::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -110,6 +110,19 @@ impl Decider {
         self.judge(view, identity, client, wanted, |_| {})
     }
 
+    /// What would be decided on a request of `caller` with this context, and why; `None`: there is nobody of the name.
+    pub(crate) fn explain<V: View>(
+        &self,
+        view: &V,
+        caller: Caller,
+        wanted: &Wanted,
+        context: Context,
+    ) -> StateResult<Option<(bool, String)>, V> {
+        let identity = Identity::of(caller, Proof::Nothing);
+        let explained = |decision: &Decision<'_>| (decision.is_allowed(), decision.to_string());
+        self.decided(view, &identity, context, wanted, explained)
+    }
+
     /// The decision, narrowed by the token. A token never leaves less than nobody has.
     fn judge<V: View>(
         &self,
@@ -119,26 +132,18 @@ impl Decider {
         wanted: &Wanted,
         denied: impl FnOnce(&Decision<'_>),
     ) -> StateResult<Verdict, V> {
-        let Some(gathered) = self.gather(view, identity, wanted.resource())? else {
-            return Ok(Verdict::LoginNeeded);
-        };
-        let mut context = client.context(&identity.caller, wanted);
-        if let Resource::Repository(id) = wanted.resource()
-            && let Some(repository) = state::repository::repository(view, id)?
-        {
-            for (key, value) in repository.settings.tags {
-                context.insert(ConditionKey::ResourceTag(key.to_string()), value.to_string());
+        let context = client.context(&identity.caller, wanted);
+        let is_allowed = self.decided(view, identity, context, wanted, |decision| {
+            if !decision.is_allowed() && identity.caller != Caller::Anonymous {
+                denied(decision);
             }
-        }
-        let (caller, context) = (&identity.caller, &context);
-        let of_caller = gathered.of_caller();
-        let decision = decide(&Request { caller, wanted, context }, &self.facts, &gathered.with(&of_caller));
-        if !decision.is_allowed() {
-            if identity.caller == Caller::Anonymous {
-                return Ok(Verdict::LoginNeeded);
-            }
-            denied(&decision);
-            return Ok(Verdict::Denied);
+            decision.is_allowed()
+        })?;
+        match is_allowed {
+            None => return Ok(Verdict::LoginNeeded),
+            Some(false) if identity.caller == Caller::Anonymous => return Ok(Verdict::LoginNeeded),
+            Some(false) => return Ok(Verdict::Denied),
+            Some(true) => {}
         }
         if identity.covers(wanted) {
             return Ok(Verdict::Allowed);
@@ -147,6 +152,28 @@ impl Decider {
             Verdict::Allowed => Ok(Verdict::Allowed),
             _ => Ok(Verdict::InsufficientScope),
         }
+    }
+
+    /// What `told` makes of the decision; `None` if the caller is not there any more.
+    fn decided<V: View, T>(
+        &self,
+        view: &V,
+        identity: &Identity,
+        mut context: Context,
+        wanted: &Wanted,
+        told: impl FnOnce(&Decision<'_>) -> T,
+    ) -> StateResult<Option<T>, V> {
+        let Some(gathered) = self.gather(view, identity, wanted.resource())? else { return Ok(None) };
+        if let Resource::Repository(id) = wanted.resource()
+            && let Some(repository) = state::repository::repository(view, id)?
+        {
+            for (key, value) in repository.settings.tags {
+                context.insert(ConditionKey::ResourceTag(key.to_string()), value.to_string());
+            }
+        }
+        let of_caller = gathered.of_caller();
+        let request = Request { caller: &identity.caller, wanted, context: &context };
+        Ok(Some(told(&decide(&request, &self.facts, &gathered.with(&of_caller)))))
     }
 
     /// `None` if the caller, or the robot token that it came with, is not there any more.
@@ -175,11 +202,13 @@ impl Decider {
                 session = Some(self.policies.get(place, record.created_ms, Kind::Identity, read)?);
             }
         }
-        let registry = Resource::Registry(resource.registry().clone());
-        let registry = self.policies.of_resource(view, &registry)?;
+        let registry = match resource.registry() {
+            Some(registry) => self.policies.of_registry(view, registry)?,
+            None => None,
+        };
         let repository = match resource {
-            Resource::Repository(_) => self.policies.of_resource(view, resource)?,
-            Resource::Registry(_) => None,
+            Resource::Repository(repository) => self.policies.of_repository(view, repository)?,
+            _ => None,
         };
         Ok(Some(Gathered { caller, session, repository, registry }))
     }

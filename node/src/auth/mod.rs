@@ -8,7 +8,7 @@ pub(crate) mod login;
 pub(crate) mod node_key;
 pub(crate) mod password;
 mod policies;
-mod robot;
+pub(crate) mod robot;
 pub(crate) mod scope;
 pub(crate) mod throttle;
 pub(crate) mod token;
@@ -195,6 +195,17 @@ impl Authenticator {
         let is_theirs = self.is_password(&name.to_string(), password, login.as_ref(), address).await?;
         let login = login.filter(|_| is_theirs).ok_or(AuthError::Invalid)?;
         Ok(Identity::of(login.caller, Proof::Password))
+    }
+
+    /// What is kept of a new password; `None`: not now.
+    pub(crate) async fn hash(&self, password: Secret) -> Option<String> {
+        let turn = self.passwords.turn().await?;
+        let hash = move || {
+            let hash = password::hash(&password);
+            drop(turn);
+            hash
+        };
+        tokio::task::spawn_blocking(hash).await.ok()?.ok()
     }
 
     /// Whether `password` is that of `login`; if there is none, it takes as long to say no.

@@ -5,13 +5,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cluster_core::access::Resource;
 use cluster_core::access::policy::Attached;
+use cluster_core::key::RepositoryId;
 use cluster_core::record::{DocumentRecord, Entity, RegistryDocument, RepositoryDocument};
 use cluster_core::state::principal::robot_token::TokenId;
-use cluster_core::state::{self, StateResult};
+use cluster_core::state::{StateResult, document, repository};
 use cluster_core::view::View;
 use lru::LruCache;
+use proto::identity::RegistryId;
 use proto::policy::{Kind, Policy};
 use proto::settings::DocumentId;
 
@@ -27,8 +28,10 @@ pub(super) enum Place {
     Entity(Entity),
     /// A robot token's.
     Robot(TokenId),
-    /// A repository's or a registry's.
-    Resource(Resource),
+    /// A repository's.
+    Repository(RepositoryId),
+    /// A registry's.
+    Registry(RegistryId),
 }
 
 /// Which version of them: the index of the entry that last changed them, or for a robot token when it was made.
@@ -110,47 +113,33 @@ impl PolicyCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The policy of a repository or registry, parsed, if it has one.
-    pub(super) fn of_resource<V: View>(
+    /// The policy of a repository, parsed, if it has one.
+    pub(super) fn of_repository<V: View>(
         &self,
         view: &V,
-        resource: &Resource,
+        id: &RepositoryId,
     ) -> StateResult<Option<Arc<Parsed>>, V> {
-        let Some(version) = resource_version(view, resource)? else { return Ok(None) };
-        let kind = match resource {
-            Resource::Registry(_) => Kind::Registry,
-            Resource::Repository(_) => Kind::Repository,
-        };
-        let read = || {
-            let text = resource_text(view, resource)?;
-            Ok(text.map(|text| (String::new(), text)).into_iter().collect())
-        };
-        self.get(Place::Resource(resource.clone()), version, kind, read).map(Some)
+        let version = repository::repository(view, id)?.and_then(|record| record.policy_index);
+        let Some(version) = version else { return Ok(None) };
+        let read = || Ok(unnamed(repository::document(view, id, RepositoryDocument::Policy)?));
+        self.get(Place::Repository(id.clone()), version, Kind::Repository, read).map(Some)
+    }
+
+    /// The policy of a registry, parsed, if it has one.
+    pub(super) fn of_registry<V: View>(
+        &self,
+        view: &V,
+        id: &RegistryId,
+    ) -> StateResult<Option<Arc<Parsed>>, V> {
+        let record = document::document(view, id, RegistryDocument::Policy, &DocumentId::only())?;
+        let Some(version) = record.as_ref().map(|record| record.changed_index) else { return Ok(None) };
+        self.get(Place::Registry(id.clone()), version, Kind::Registry, || Ok(unnamed(record))).map(Some)
     }
 }
 
-/// The index of the entry that last changed the policy of a repository or registry; none: it has none.
-fn resource_version<V: View>(view: &V, resource: &Resource) -> StateResult<Option<Version>, V> {
-    Ok(match resource {
-        Resource::Repository(id) => {
-            state::repository::repository(view, id)?.and_then(|record| record.policy_index)
-        }
-        Resource::Registry(_) => document(view, resource)?.map(|record| record.changed_index),
-    })
-}
-
-/// The text of that policy.
-fn resource_text<V: View>(view: &V, resource: &Resource) -> StateResult<Option<String>, V> {
-    Ok(document(view, resource)?.map(|record| record.text))
-}
-
-fn document<V: View>(view: &V, resource: &Resource) -> StateResult<Option<DocumentRecord>, V> {
-    match resource {
-        Resource::Repository(id) => state::repository::document(view, id, RepositoryDocument::Policy),
-        Resource::Registry(registry) => {
-            state::document::document(view, registry, RegistryDocument::Policy, &DocumentId::only())
-        }
-    }
+/// The only policy of its place.
+fn unnamed(record: Option<DocumentRecord>) -> Vec<(String, String)> {
+    record.map(|record| (String::new(), record.text)).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::Secret;
 /// What their user names begin with.
 const PREFIX: &str = "robot$";
 /// Bytes of a secret.
-const SECRET: usize = 32;
+pub(crate) const SECRET: usize = 32;
 
 /// The token that a user name means, if it is one of a token's.
 pub(super) fn id_of(user: &str) -> Option<TokenId> {
@@ -27,14 +27,26 @@ pub(super) fn id_of(user: &str) -> Option<TokenId> {
 }
 
 /// An id of 32 digits.
-pub(super) fn parse_id(text: &str) -> Option<TokenId> {
+pub(crate) fn parse_id(text: &str) -> Option<TokenId> {
     let is_id = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     u128::from_str_radix(text, 16).ok().filter(|_| is_id).map(u128::to_be_bytes)
 }
 
 /// As [`parse_id`] reads it.
-pub(super) fn show_id(id: TokenId) -> String {
+pub(crate) fn show_id(id: TokenId) -> String {
     format!("{:032x}", u128::from_be_bytes(id))
+}
+
+/// The user of Basic credentials.
+pub(crate) fn user_name(id: TokenId) -> String {
+    format!("{PREFIX}{}", show_id(id))
+}
+
+/// The password of Basic credentials, and what is kept of it.
+pub(crate) fn credentials(secret: &[u8; SECRET]) -> (String, [u8; 32]) {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(Digest::of(Algorithm::Sha256, secret).hash());
+    (URL_SAFE_NO_PAD.encode(secret), hash)
 }
 
 /// The token, unless it was revoked or log time is past its end.

@@ -59,6 +59,9 @@ pub enum StatementError {
     /// A principal in the policy of an identity.
     #[error("Policy document should not specify a principal.")]
     Principals,
+    /// A resource in the trust policy of a role.
+    #[error("Has prohibited field Resource")]
+    Resources,
     /// Neither Allow nor Deny.
     #[error("Effect must be Allow or Deny")]
     Effect,

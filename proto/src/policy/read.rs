@@ -199,10 +199,13 @@ impl Rules {
     fn resources(&self, members: &Map<String, Value>) -> Result<Element<ArnPattern>, StatementError> {
         let Some((value, element)) = either(members, "Resource", "NotResource")? else {
             return match self.kind {
-                Kind::Repository | Kind::PublicRepository => Ok(Element::all()),
+                Kind::Repository | Kind::PublicRepository | Kind::Trust => Ok(Element::all()),
                 Kind::Identity | Kind::Registry => Err(StatementError::Missing("Resource")),
             };
         };
+        if self.kind == Kind::Trust {
+            return Err(StatementError::Resources);
+        }
         let syntax = Syntax { wildcards: true, variables: self.variables == Variables::Inserted };
         let parse = |text| ArnPattern::parse_resource(text, syntax);
         Ok(element(texts(value, "Resource")?.into_iter().map(parse).collect::<Result<_, _>>()?))

@@ -16,6 +16,7 @@ mod identity;
 mod links;
 mod membership;
 mod operators;
+mod principals;
 mod strangers;
 mod under_load;
 

@@ -3,6 +3,8 @@
 //! What they are asked to do stands in Python beside this file, since boto3 is what is tested. Each script prints what
 //! went wrong and ends with 1.
 
+mod decisions;
+
 use tests::amazon::{access_key, run};
 use tests::cluster::Cluster;
 use tests::http::Client;

@@ -7,12 +7,14 @@ mod action;
 pub mod policy;
 mod request;
 
-use proto::identity::{NodeId, RegistryId};
+use proto::arn::Arn;
+use proto::identity::{AccountId, NodeId, RegistryId};
 use proto::policy::action::ActionName;
 
 use crate::command::node::Admission;
 use crate::command::{Command, ImageCommand, NodeCommand};
 use crate::key::RepositoryId;
+use crate::record::{Entity, EntityKind, Owner};
 pub use action::{Action, Verb};
 pub use policy::{AllowReason, Caller, Context, Decision, DenyReason, Policies};
 pub use request::{Facts, Request, Wanted, decide};
@@ -24,24 +26,54 @@ pub enum Resource {
     Registry(RegistryId),
     /// One repository, existing or not.
     Repository(RepositoryId),
+    /// An account as a whole.
+    Account(AccountId),
+    /// What belongs to the root user of an account.
+    Root(AccountId),
+    /// A user, group or role, existing or not, and what belongs to it.
+    Entity(Entity),
+}
+
+impl From<Owner> for Resource {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Root(account) => Self::Root(account),
+            Owner::User(account, name) => Self::Entity(Entity { account, kind: EntityKind::User, name }),
+        }
+    }
 }
 
 impl Resource {
-    /// The registry that it is or lies in.
-    pub fn registry(&self) -> &RegistryId {
+    /// The registry that it is or lies in, if any.
+    pub fn registry(&self) -> Option<&RegistryId> {
         match self {
-            Self::Registry(registry) => registry,
-            Self::Repository(repository) => &repository.registry,
+            Self::Registry(registry) => Some(registry),
+            Self::Repository(repository) => Some(&repository.registry),
+            Self::Account(_) | Self::Root(_) | Self::Entity(_) => None,
         }
     }
 
-    /// As policies name it: a repository by the service of the action, a whole registry as `*`.
+    /// The account that owns it.
+    pub fn account(&self) -> &AccountId {
+        match self {
+            Self::Registry(registry) => &registry.account,
+            Self::Repository(repository) => &repository.registry.account,
+            Self::Account(account) | Self::Root(account) => account,
+            Self::Entity(entity) => &entity.account,
+        }
+    }
+
+    /// As policies name it: a repository by the service of the action, a whole registry or account as `*`.
     pub fn named_for(&self, action: &ActionName) -> policy::Resource {
         match self {
-            Self::Registry(registry) => policy::Resource::account(registry.account.clone()),
+            Self::Registry(RegistryId { account, .. }) | Self::Account(account) => {
+                policy::Resource::account(account.clone())
+            }
             Self::Repository(RepositoryId { registry, name }) => {
                 policy::Resource::repository(action, registry, name)
             }
+            Self::Root(account) => policy::Resource::named(account.clone(), Arn::principal(account, "root")),
+            Self::Entity(entity) => policy::Resource::named(entity.account.clone(), entity.arn()),
         }
     }
 }

@@ -81,14 +81,17 @@ pub struct Facts {
 impl Facts {
     fn opens(&self, wanted: &Wanted) -> bool {
         let reads = wanted.call.is_some_and(Action::is_read);
-        reads && self.anonymous_pull && *wanted.resource.registry() == self.default_registry
+        reads && self.anonymous_pull && wanted.resource.registry() == Some(&self.default_registry)
     }
 }
 
 /// Decides. What anybody may read nobody loses by saying who they are, unless a statement denies it to them.
 pub fn decide<'p>(request: &Request<'_>, facts: &Facts, policies: &Policies<'p>) -> Decision<'p> {
-    let decision = match request.wanted.call {
-        Some(Action::Connect) => connect(request.caller),
+    let decision = match (request.wanted.call, &request.wanted.resource) {
+        (Some(Action::Connect), _) => connect(request.caller),
+        (_, Resource::Root(account)) if *request.caller != Caller::Root(account.clone()) => {
+            Decision::Deny(DenyReason::NotRoot)
+        }
         _ => by_policies(request, policies),
     };
     match decision {

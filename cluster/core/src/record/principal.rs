@@ -1,6 +1,6 @@
 //! Records of accounts and of what has policies in them: users, groups, roles.
 
-use proto::arn::EntityName;
+use proto::arn::{Arn, EntityName};
 use proto::identity::AccountId;
 use proto::wire::record as wire;
 
@@ -46,6 +46,24 @@ pub struct Entity {
     /// Path and name. Another path or case is another entity, though no two can exist whose
     /// [`EntityName::unique_name`] is the same.
     pub name: EntityName,
+}
+
+impl EntityKind {
+    /// As ARNs and the names of IAM's actions have it, but for the case of the latter.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Role => "role",
+        }
+    }
+}
+
+impl Entity {
+    /// Its full name.
+    pub fn arn(&self) -> Arn {
+        Arn::principal(&self.account, &format!("{}/{}", self.kind.as_str(), self.name))
+    }
 }
 
 /// Whose an access key or a robot token is.

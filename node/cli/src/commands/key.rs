@@ -1,27 +1,35 @@
-//! `shoal key`: the access keys of root, for clients of ECR's API.
-
-use std::time::{Duration, UNIX_EPOCH};
+//! `shoal key`: access keys, for clients of ECR's API.
 
 use clap::Subcommand;
-use proto::admin::{AccessKey, AccessKeyInfo, AccessKeys, Revoked};
+use proto::admin::iam::{AccessKey, AccessKeyInfo, AccessKeys, IamCall};
 
-use crate::Options;
-use crate::client::{Client, ClientError};
+use super::iam::{Within, time};
+use crate::client::ClientError;
 use crate::output::{columns, pairs, render};
 
 /// See the module.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make an access key and print it with its secret, which is not shown again; there are two at most.
-    Create(Options),
+    /// Make an access key and print it with its secret, which is not shown again; a principal has two at most.
+    Create(Owner),
     /// List the access keys, without their secrets.
-    List(Options),
+    List(Owner),
     /// Let an access key count for nothing until it is enabled.
     Disable(Named),
     /// Let an access key count again.
     Enable(Named),
     /// Make an access key worthless for good.
     Delete(Named),
+}
+
+/// Whose it is.
+#[derive(Debug, clap::Args)]
+pub struct Owner {
+    /// Of this user; without it, of who asks
+    #[arg(long, value_name = "USER")]
+    of: Option<String>,
+    #[command(flatten)]
+    within: Within,
 }
 
 /// Which key.
@@ -31,49 +39,40 @@ pub struct Named {
     #[arg(value_name = "KEY")]
     id: String,
     #[command(flatten)]
-    options: Options,
-}
-
-impl Named {
-    /// Nothing that could be another path.
-    fn path(&self) -> String {
-        let is_id = !self.id.is_empty() && self.id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        format!("keys/{}", if is_id { self.id.as_str() } else { "-" })
-    }
+    owner: Owner,
 }
 
 pub(crate) fn run(command: Command) -> Result<String, ClientError> {
     match command {
-        Command::Create(options) => {
-            let key: AccessKey = Client::new(&options.access)?.post("keys", &())?;
+        Command::Create(Owner { of: user, within }) => {
+            let key: AccessKey = within.call(&IamCall::CreateAccessKey { user })?;
             let show =
                 |key: &AccessKey| pairs([("access key", key.id.clone()), ("secret", key.secret.clone())]);
-            Ok(render(options.output, &key, show))
+            Ok(render(within.options.output, &key, show))
         }
-        Command::List(options) => {
-            let keys: AccessKeys = Client::new(&options.access)?.get("keys")?;
-            Ok(render(options.output, &keys, |keys| list(&keys.keys)))
+        Command::List(Owner { of: user, within }) => {
+            let keys: AccessKeys = within.call(&IamCall::ListAccessKeys { user })?;
+            Ok(render(within.options.output, &keys, |keys| list(&keys.keys)))
         }
-        Command::Disable(named) => set(&named, "disable"),
-        Command::Enable(named) => set(&named, "enable"),
-        Command::Delete(named) => {
-            let deleted: Revoked = Client::new(&named.options.access)?.delete(&named.path())?;
-            Ok(render(named.options.output, &deleted, |deleted| format!("{} is deleted\n", deleted.id)))
+        Command::Disable(named) => set(named, false),
+        Command::Enable(named) => set(named, true),
+        Command::Delete(Named { id, owner: Owner { of: user, within } }) => {
+            let told = format!("{id} is deleted");
+            within.change(&IamCall::DeleteAccessKey { user, id }, &told)
         }
     }
 }
 
-fn set(named: &Named, what: &str) -> Result<String, ClientError> {
-    let path = format!("{}/{what}", named.path());
-    let key: AccessKeyInfo = Client::new(&named.options.access)?.post(&path, &())?;
-    Ok(render(named.options.output, &key, |key| list(std::slice::from_ref(key))))
+fn set(named: Named, is_active: bool) -> Result<String, ClientError> {
+    let Named { id, owner: Owner { of: user, within } } = named;
+    let told = format!("{id} is {}", if is_active { "active" } else { "disabled" });
+    within.change(&IamCall::UpdateAccessKey { user, id, is_active }, &told)
 }
 
 fn list(keys: &[AccessKeyInfo]) -> String {
     let row = |key: &AccessKeyInfo| {
-        let created = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(key.created_ms));
         let state = if key.is_active { "active" } else { "disabled" };
-        vec![key.id.clone(), state.to_owned(), created.to_string()]
+        vec![key.id.clone(), state.to_owned(), time(key.created_ms)]
     };
     columns(&["KEY", "STATE", "CREATED"], keys.iter().map(row))
 }

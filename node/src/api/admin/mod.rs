@@ -1,10 +1,11 @@
 //! What operators and their machines ask: health and metrics, and the admin API below `/api/v1/` with its
 //! documents of `proto::admin`. A file per noun; each request is authenticated and decided on here.
 
+mod accounts;
 mod backup;
 mod blobs;
 mod health;
-mod keys;
+mod iam;
 mod layout;
 mod nodes;
 mod problem;
@@ -78,10 +79,9 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/status", get(status::show))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
-        .route("/api/v1/keys", get(keys::list).post(keys::create))
-        .route("/api/v1/keys/{id}", delete(keys::delete))
-        .route("/api/v1/keys/{id}/enable", post(keys::enable))
-        .route("/api/v1/keys/{id}/disable", post(keys::disable))
+        .route("/api/v1/iam", post(iam::call))
+        .route("/api/v1/accounts", get(accounts::list).post(accounts::create))
+        .route("/api/v1/accounts/{id}/root", post(accounts::set_root_password))
         .route("/api/v1/layout", post(layout::apply))
         .route("/api/v1/layout/plan", post(layout::plan))
         .route("/api/v1/backup", get(backup::save))
@@ -106,29 +106,45 @@ impl Admin {
         Ok(self.metadata.propose(command).await?)
     }
 
-    /// Lets only those through who may do `action` to the cluster. Robot tokens are for pulls and pushes (XT10).
+    /// Lets only those through who may do `action` to the cluster.
     async fn authorize(
         &self,
         action: Action,
         headers: &HeaderMap,
         connection: &Connection,
     ) -> Result<Identity, Refusal> {
-        let identity = match self.authenticator.authenticate(headers, connection.remote.ip()).await {
-            Ok(Identity { proof: Proof::Robot(_), .. }) | Err(AuthError::Invalid) => {
-                return Err(Refusal::LoginNeeded);
-            }
-            Ok(identity) => identity,
-            Err(AuthError::Unavailable(_)) => {
-                return Err(Refusal::Unavailable("logins cannot be checked now"));
-            }
-            Err(AuthError::Throttled) => return Err(Refusal::Throttled),
-        };
+        let identity = self.authenticate(headers, connection).await?;
         let wanted = Wanted::call(action, Resource::Registry(self.facts.default_registry.clone()));
+        self.decide(&identity, connection, &wanted)?;
+        Ok(identity)
+    }
+
+    /// Who asks. Tokens are for pulls and pushes (XT10).
+    async fn authenticate(&self, headers: &HeaderMap, connection: &Connection) -> Result<Identity, Refusal> {
+        match self.authenticator.authenticate(headers, connection.remote.ip()).await {
+            Ok(Identity { proof: Proof::Robot(_) | Proof::Token, .. }) | Err(AuthError::Invalid) => {
+                Err(Refusal::LoginNeeded)
+            }
+            Ok(identity) => Ok(identity),
+            Err(AuthError::Unavailable(_)) => Err(Refusal::Unavailable("logins cannot be checked now")),
+            Err(AuthError::Throttled) => Err(Refusal::Throttled),
+        }
+    }
+
+    /// Whether they may.
+    fn decide(&self, identity: &Identity, connection: &Connection, wanted: &Wanted) -> Result<(), Refusal> {
         let client = Client { address: connection.remote.ip(), tls: connection.tls };
-        match self.decider.authorize(&self.metadata.local()?, &identity, client, &wanted)? {
-            Verdict::Allowed => Ok(identity),
+        match self.decider.authorize(&self.metadata.local()?, identity, client, wanted)? {
+            Verdict::Allowed => Ok(()),
             Verdict::LoginNeeded => Err(Refusal::LoginNeeded),
             Verdict::InsufficientScope | Verdict::Denied => Err(Refusal::Denied),
         }
     }
+}
+
+/// Random bytes for ids and secrets.
+fn random<const BYTES: usize>() -> Result<[u8; BYTES], Refusal> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).map_err(|_| Refusal::Unavailable("the system gives no randomness"))?;
+    Ok(bytes)
 }

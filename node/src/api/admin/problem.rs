@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cluster::{ProposeError, ReadError, StorageError};
+use cluster_core::command::{Bound, Noun, PrincipalRefusal};
 use cluster_core::state::StateError;
 use proto::admin::Problem;
 
@@ -24,6 +25,75 @@ pub(super) enum Refusal {
     Conflict(String),
     /// 503: the same request may succeed later.
     Unavailable(&'static str),
+}
+
+impl Refusal {
+    /// What was given is not what was asked for.
+    pub(super) fn invalid(error: impl std::fmt::Display) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<PrincipalRefusal> for Refusal {
+    fn from(refusal: PrincipalRefusal) -> Self {
+        match refusal {
+            PrincipalRefusal::NotFound(noun) => Self::NotFound(missing(noun)),
+            PrincipalRefusal::Exists(noun) => {
+                Self::Conflict(format!("there is one already: {}, and it is not the same", name(noun)))
+            }
+            PrincipalRefusal::InUse(noun) => {
+                Self::Conflict(format!("not while there is this: {}", name(noun)))
+            }
+            PrincipalRefusal::Limit(bound) => Self::Conflict(limit(bound)),
+            PrincipalRefusal::Changed => Self::Conflict("it was changed meanwhile".to_owned()),
+        }
+    }
+}
+
+fn name(noun: Noun) -> &'static str {
+    match noun {
+        Noun::Account => "account",
+        Noun::User => "user",
+        Noun::Group => "group",
+        Noun::Role => "role",
+        Noun::Policy => "policy",
+        Noun::AccessKey => "access key",
+        Noun::RobotToken => "robot token",
+        Noun::Password => "password",
+    }
+}
+
+fn missing(noun: Noun) -> &'static str {
+    match noun {
+        Noun::Account => "there is no such account",
+        Noun::User => "there is no such user",
+        Noun::Group => "there is no such group",
+        Noun::Role => "there is no such role",
+        Noun::Policy => "there is no such policy",
+        Noun::AccessKey => "there is no such access key",
+        Noun::RobotToken => "there is no such robot token",
+        Noun::Password => "there is no password",
+    }
+}
+
+fn limit(bound: Bound) -> String {
+    let what = match bound {
+        Bound::Text => "a text is too long, bytes",
+        Bound::Users => "users of an account",
+        Bound::Groups => "groups of an account",
+        Bound::Roles => "roles of an account",
+        Bound::GroupsOfUser => "groups of a user",
+        Bound::Policies => "policies of one principal",
+        Bound::PolicyBytes => "bytes of the policies of one principal",
+        Bound::TrustPolicyBytes => "bytes of a trust policy",
+        Bound::SessionSeconds => "seconds of a session, of which the longest is at least 900 and",
+        Bound::AccessKeys => "access keys of one principal: delete one first",
+        Bound::RobotTokens => "robot tokens of an account",
+        Bound::RobotTokensOfOwner => "robot tokens of one principal",
+        Bound::TokenPolicyBytes => "bytes of a robot token's policy",
+        Bound::Revoked => "revoked authorization tokens",
+    };
+    format!("{what}: at most {}", bound.most())
 }
 
 impl From<ReadError> for Refusal {

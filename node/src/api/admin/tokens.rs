@@ -16,7 +16,7 @@ use proto::digest::{Algorithm, Digest};
 use proto::join::{JoinToken, MAX_MEMBERS};
 
 use super::problem::Refusal;
-use super::{Admin, view};
+use super::{Admin, random, view};
 use crate::http::server::Connection;
 
 /// Longest life of a token, seconds.
@@ -37,10 +37,7 @@ pub(super) async fn create(
     // Times count in log time; it is moved on so that an idle cluster does not shorten the token's life.
     admin.metadata.tick().await?;
     let expires_ms = state::log_time(&admin.metadata.read().await?)? + wanted.ttl_seconds * 1000;
-    let no_randomness = |_| Refusal::Unavailable("the system gives no randomness");
-    let (mut token_id, mut secret) = ([0; 16], [0; 32]);
-    getrandom::fill(&mut token_id).map_err(no_randomness)?;
-    getrandom::fill(&mut secret).map_err(no_randomness)?;
+    let (token_id, secret) = (random()?, random()?);
     let mut secret_hash = [0; 32];
     secret_hash.copy_from_slice(Digest::of(Algorithm::Sha256, &secret).hash());
     let kind = match wanted.kind {

@@ -53,6 +53,8 @@ pub enum DenyReason<'p> {
     NoResourceAllow,
     /// Nobody in particular may not do this: authenticate first.
     NotAuthenticated,
+    /// What belongs to a root user is its alone, whatever policies say.
+    NotRoot,
 }
 
 /// The statement that decided.
@@ -109,6 +111,7 @@ impl fmt::Display for DenyReason<'_> {
             Self::NoIdentityAllow => "no identity-based policy allows the action",
             Self::NoResourceAllow => "no resource-based policy allows the action",
             Self::NotAuthenticated => "no resource-based policy allows the action to everyone",
+            Self::NotRoot => "what is root's is root's alone",
         })
     }
 }

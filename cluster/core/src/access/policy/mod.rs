@@ -118,12 +118,13 @@ pub struct Policies<'p> {
 /// Actions without a resource side: only the caller's own policies count (§9.2, case A12).
 const WITHOUT_RESOURCE_SIDE: [&str; 2] = ["ecr:GetAuthorizationToken", "ecr-public:GetAuthorizationToken"];
 
-/// The service of our own actions, whose resource is the cluster. No policy of a registry may give that away: one that
-/// says `*` means ECR's actions, though it is written so.
-const OWN_SERVICE: &str = "shoal";
+/// The services whose resources have policies. No policy of a registry may give away the cluster (`shoal:`) or the
+/// account (`iam:`): one that says `*` means ECR's actions, though it is written so.
+const WITH_RESOURCE_SIDE: [&str; 2] = ["ecr", "ecr-public"];
 
 fn has_resource_side(action: &ActionName) -> bool {
-    !WITHOUT_RESOURCE_SIDE.contains(&action.as_str()) && !action.service().eq_ignore_ascii_case(OWN_SERVICE)
+    let is_one = |service: &&str| action.service().eq_ignore_ascii_case(service);
+    !WITHOUT_RESOURCE_SIDE.contains(&action.as_str()) && WITH_RESOURCE_SIDE.iter().any(is_one)
 }
 
 /// Decides.
