@@ -261,8 +261,12 @@ impl Copies {
             let others = record.copies.iter().any(|node| *node != this);
             Some(record.generation == copy.generation && !others)
         };
-        while is_nowhere() != Some(true) {
+        // Mostly the bytes come first, and nobody needs to look.
+        loop {
             tokio::time::sleep(GLANCE).await;
+            if is_nowhere() == Some(true) {
+                return;
+            }
         }
     }
 }

@@ -18,25 +18,31 @@ pub(crate) enum OpenBlob {
     Coming(Fetch),
 }
 
-impl OpenBlob {
-    /// Checked bytes of `range` in order: whoever drops it stops wanting them.
+impl Registry {
+    /// Checked bytes of `range` in order: whoever drops it stops wanting them. Ends as soon as it is known that no node has
+    /// the blob any more.
     pub(crate) fn coming(
+        &self,
         fetch: &Fetch,
+        copy: &BlobCopy,
         range: Range<u64>,
     ) -> impl futures::Stream<Item = Result<Bytes, RegistryError>> + Send + use<> {
-        let reader = fetch.read(range);
-        futures::stream::unfold(Some(reader), |reader| async move {
-            let mut reader = reader?;
-            match reader.next().await {
-                Ok(Some(bytes)) => Some((Ok(bytes), Some(reader))),
+        let (reader, copies, copy) = (fetch.read(range), self.copies.clone(), *copy);
+        futures::stream::unfold(Some((reader, copies)), move |reading| async move {
+            let (mut reader, copies) = reading?;
+            let next = tokio::select! {
+                biased;
+                next = reader.next() => next.map_err(RegistryError::from),
+                () = copies.until_nowhere(&copy) => Err(BlobError::Missing.into()),
+            };
+            match next {
+                Ok(Some(bytes)) => Some((Ok(bytes), Some((reader, copies)))),
                 Ok(None) => None,
-                Err(error) => Some((Err(error.into()), None)),
+                Err(error) => Some((Err(error), None)),
             }
         })
     }
-}
 
-impl Registry {
     /// The blob's bytes: this node's copy if it is good, or else a fetch from the nodes that have one, which
     /// all who ask share and which leaves a copy here.
     pub(crate) async fn open_blob(
@@ -90,12 +96,6 @@ impl Registry {
         let newest = self.metadata.read().await.ok();
         let newest = newest.and_then(|reader| state::blob::blob(&reader, &copy.digest).ok()?);
         newest.is_some_and(|newest| newest.generation == copy.generation && self.names_others(&newest))
-    }
-
-    /// Returns when it is known that no node has the blob; for who waits for its first bytes.
-    pub(crate) async fn until_nowhere(&self, copy: &BlobCopy) -> RegistryError {
-        self.copies.until_nowhere(copy).await;
-        BlobError::Missing.into()
     }
 
     /// Whether the blob can be read: for a pusher, who would push it again if not.

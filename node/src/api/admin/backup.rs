@@ -140,7 +140,7 @@ pub(super) async fn blob(
     let copy = BlobCopy { digest, size, generation, pieces_root };
     let body = match admin.registry.open_blob(&copy, &record).await {
         Ok(OpenBlob::Here(reader)) => Body::from_stream(whole(reader)),
-        Ok(OpenBlob::Coming(fetch)) => Body::from_stream(OpenBlob::coming(&fetch, 0..size)),
+        Ok(OpenBlob::Coming(fetch)) => Body::from_stream(admin.registry.coming(&fetch, &copy, 0..size)),
         Err(error) => {
             tracing::warn!(%digest, reason = %crate::telemetry::log::chain(&error), "blob not sent");
             return Err(Refusal::Unavailable("no whole copy of the blob can be read just now"));

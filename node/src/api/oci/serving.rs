@@ -51,8 +51,6 @@ pub(super) async fn body(
     segments: Vec<Segment>,
 ) -> Result<Body, RegistryError> {
     let texts = segments.iter().take_while(|segment| matches!(segment, Segment::Text(_))).count();
-    let (registry, copy) = (sending.registry.clone(), sending.copy);
-    let is_coming = matches!(opened, OpenBlob::Coming(_));
     let parts = Parts { sending, opened, segments: segments.into_iter(), rest: None, arriving: None };
     let mut parts = Box::pin(stream::unfold(Some(parts), |parts| async move {
         let mut parts = parts?;
@@ -64,11 +62,7 @@ pub(super) async fn body(
             }
         }
     }));
-    let first = parts.by_ref().take(texts + 1).try_collect::<Vec<Bytes>>();
-    let first = tokio::select! {
-        first = first => first?,
-        error = registry.until_nowhere(&copy), if is_coming => return Err(error),
-    };
+    let first = parts.by_ref().take(texts + 1).try_collect::<Vec<Bytes>>().await?;
     Ok(Body::from_stream(stream::iter(first.into_iter().map(Ok)).chain(parts)))
 }
 
@@ -101,7 +95,7 @@ impl Parts {
             let Sending { registry, copy, record, frames } = &self.sending;
             match &self.opened {
                 OpenBlob::Coming(fetch) => {
-                    self.arriving = Some(OpenBlob::coming(fetch, range.start..range.end).boxed());
+                    self.arriving = Some(registry.coming(fetch, copy, range.start..range.end).boxed());
                 }
                 OpenBlob::Here(reader) => match next_bytes(reader, frames.as_ref(), range).await {
                     Ok(bytes) => {
