@@ -11,6 +11,7 @@
 //! <data-dir>/superseded  once another start of the node was found to go before the ones of this directory
 //! <data-dir>/metadata/   the Raft log and state (crate cluster)
 //! <data-dir>/blobs/      bytes and open uploads (crate blobs)
+//! <data-dir>/audit/      what was decided on this node
 //! ```
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -156,6 +157,11 @@ impl DataDir {
     /// Where the blobs live.
     pub(crate) fn blobs(&self) -> PathBuf {
         self.path.join("blobs")
+    }
+
+    /// The audit log.
+    pub(crate) fn audit(&self) -> PathBuf {
+        self.path.join("audit")
     }
 }
 

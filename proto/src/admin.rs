@@ -3,6 +3,7 @@
 //! Shared by the node that answers and the command that asks, so that the two cannot part. Times are
 //! milliseconds since 1970, sizes bytes. Fields are only ever added; readers ignore those they do not know.
 
+pub mod audit;
 pub mod iam;
 mod layout;
 

@@ -18,7 +18,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use client::{Access, ClientError};
-use commands::{account, blob, group, key, layout, node, policy, robot, role, scrub, status, token, user};
+use commands::{
+    account, audit, blob, group, key, layout, node, policy, robot, role, scrub, status, token, user,
+};
 
 pub use backup_file::{BackupReader, Counts, FileError};
 use commands::backup::BackupError;
@@ -57,6 +59,8 @@ pub enum Command {
     /// Say what users, groups and roles may do; try what would be decided.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Show what was changed and denied on a node, the oldest first.
+    Audit(audit::Command),
     /// Make, list, disable and delete access keys, which sign requests to ECR's API.
     #[command(subcommand)]
     Key(key::Command),
@@ -132,6 +136,7 @@ pub fn run(command: Command, mut program: clap::Command) -> ExitCode {
         Command::Group(command) => group::run(command),
         Command::Role(command) => role::run(command),
         Command::Policy(command) => policy::run(command),
+        Command::Audit(command) => audit::run(&command),
         Command::Key(command) => key::run(command),
         Command::Robot(command) => robot::run(command),
         Command::Layout(command) => layout::run(command),

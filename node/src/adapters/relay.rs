@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::members::Directory;
+use crate::http::request_id::RequestId;
 use crate::http::server::Connection;
 
 /// To connect to the other node.
@@ -152,5 +153,5 @@ async fn answer(router: Router, stream: ByteStream) {
 fn client_of(headers: &HeaderMap) -> Option<Connection> {
     let (scheme, remote) = headers.get(CLIENT)?.to_str().ok()?.split_once(' ')?;
     let remote: SocketAddr = remote.parse().ok()?;
-    Some(Connection { remote, tls: scheme == "https", frames: None })
+    Some(Connection { remote, tls: scheme == "https", frames: None, request: RequestId::next() })
 }

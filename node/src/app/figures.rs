@@ -13,6 +13,7 @@ use crate::adapters::copies::Copies;
 use crate::adapters::exchange::{Fetches, Server};
 use crate::jobs::scrub::Progress;
 use crate::registry::edge::Edge;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Figure;
 
 /// For each class of links between nodes: bytes sent, bytes received, waits for the rate.
@@ -41,7 +42,7 @@ pub(super) fn figures(
     edge: Option<Edge>,
 ) -> impl Fn() -> Vec<Figure> + Send + Sync + use<> {
     let (metadata, blobs, peers) = (parts.metadata.clone(), parts.blobs.clone(), parts.peers.clone());
-    let fetches = copies.fetches.clone();
+    let (fetches, audit) = (copies.fetches.clone(), parts.audit.clone());
     move || {
         let figures = [
             of_blobs(&blobs),
@@ -51,9 +52,18 @@ pub(super) fn figures(
             of_peers(&peers),
             of_exchange(&fetches, &server),
             of_edge(edge.as_ref()),
+            of_audit(&audit),
         ];
         figures.concat()
     }
+}
+
+fn of_audit(audit: &Audit) -> Vec<Figure> {
+    let (written, lost) = audit.counts();
+    vec![
+        Figure::counter("audit_entries", "Entries of the audit log written", written),
+        Figure::counter("audit_entries_lost", "Entries that the disk did not take, or not soon enough", lost),
+    ]
 }
 
 /// Nothing of other nodes: a graph of an absent figure is no flat line.

@@ -54,6 +54,7 @@ use crate::jobs::repair::Repair;
 use crate::jobs::scrub::{Progress, Scrub};
 use crate::registry::Registry;
 use crate::registry::edge::Edge;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use figures::figures;
 use membership::Joining;
@@ -122,7 +123,10 @@ async fn serve(config: Config) -> Result<()> {
     let dir = config.data_dir.clone();
     let keyring = tokio::task::spawn_blocking(move || Keyring::open(&dir)).await??;
     let secrets = Secrets::new(peers.clone(), metadata.clone(), directory.clone(), keyring);
-    let parts = Parts { metadata, blobs, peers, directory, here, incarnation, new_disk, secrets };
+    let (dir, size) = (data.audit(), config.audit_size);
+    let audit = tokio::task::spawn_blocking(move || Audit::open(dir, size)).await?;
+    let audit = Arc::new(audit.context("the audit log cannot be written")?);
+    let parts = Parts { metadata, blobs, peers, directory, here, incarnation, new_disk, secrets, audit };
     let node = Node::build(&config, &parts, hello, &key, &cluster, &tasks)?;
     announce(&config, address)?;
     let served = node.run(listener, &config, stop, tasks).await;
@@ -160,6 +164,7 @@ struct Parts {
     /// The note that no blob of an earlier start is here.
     new_disk: Option<PathBuf>,
     secrets: Secrets,
+    audit: Arc<Audit>,
 }
 
 impl Parts {
@@ -230,12 +235,13 @@ fn access(
     metadata: &Metadata,
     key: &NodeKey,
     cluster: &ClusterRecord,
+    audit: Arc<Audit>,
 ) -> (Arc<Authenticator>, Arc<Decider>, Facts) {
     let default_registry = cluster.registry.clone();
     let tokens = Tokens::new(key, cluster.cluster_id, default_registry.region.clone());
     let authenticator = Authenticator::new(metadata.clone(), default_registry.account.clone(), tokens);
     let facts = Facts { anonymous_pull: config.anonymous_pull, default_registry };
-    (authenticator, Arc::new(Decider::new(facts.clone())), facts)
+    (authenticator, Arc::new(Decider::new(facts.clone(), audit)), facts)
 }
 
 fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>> {
@@ -252,7 +258,7 @@ impl Node {
         cluster: &ClusterRecord,
         tasks: &TaskTracker,
     ) -> Result<Self> {
-        let Parts { metadata, blobs, peers, directory, here, .. } = parts;
+        let Parts { metadata, blobs, peers, directory, here, audit, .. } = parts;
         let edge = Edge::of(metadata, key.node(), config.edge)?;
         let scrub = Arc::new(Progress::default());
         let holders = parts.holders(config);
@@ -260,7 +266,7 @@ impl Node {
         let server = holders.server.clone();
         let metrics = Arc::new(Metrics::new(figures(parts, &copies, server, scrub.clone(), edge.clone())));
         let draining = Arc::new(AtomicBool::new(false));
-        let (authenticator, decider, facts) = access(config, metadata, key, cluster);
+        let (authenticator, decider, facts) = access(config, metadata, key, cluster, audit.clone());
         let registry = Registry {
             metadata: metadata.clone(),
             blobs: blobs.clone(),
@@ -302,6 +308,7 @@ impl Node {
             here: here.clone(),
             edge: edge.clone(),
             secrets: parts.secrets.clone(),
+            audit: audit.clone(),
             scrub: scrub.clone(),
         });
         let router = dialects(Some(relay)).merge(admin::router(admin));

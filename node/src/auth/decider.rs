@@ -13,11 +13,16 @@ use cluster_core::access::{Caller, Context, Decision, Facts, Policies, Request, 
 use cluster_core::state::principal::{identity, policy};
 use cluster_core::state::{self, StateResult};
 use cluster_core::view::View;
+use proto::admin::audit::Entry;
 use proto::policy::Kind;
 use proto::policy::key::ConditionKey;
 
 use super::policies::{Parsed, Place, PolicyCache};
 use super::{Identity, Proof, robot};
+use crate::http::request_id::RequestId;
+use crate::http::server::Connection;
+use crate::telemetry::audit::Audit;
+use crate::telemetry::log;
 
 /// Whether somebody may do something, as HTTP tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +44,14 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// Whether it talks TLS.
     pub(crate) tls: bool,
+    /// What the request is called.
+    pub(crate) request: RequestId,
+}
+
+impl From<&Connection> for Client {
+    fn from(connection: &Connection) -> Self {
+        Self { address: connection.remote.ip(), tls: connection.tls, request: connection.request }
+    }
 }
 
 impl Client {
@@ -65,6 +78,7 @@ impl Client {
 pub(crate) struct Decider {
     facts: Facts,
     policies: PolicyCache,
+    audit: Arc<Audit>,
 }
 
 /// All policies that bear on a request, held while it is decided on.
@@ -76,13 +90,13 @@ struct Gathered {
 }
 
 impl Decider {
-    /// By what the operator decided beside all policies.
-    pub(crate) fn new(facts: Facts) -> Self {
-        Self { facts, policies: PolicyCache::default() }
+    /// By what the operator decided beside all policies; decisions are noted in `audit`.
+    pub(crate) fn new(facts: Facts, audit: Arc<Audit>) -> Self {
+        Self { facts, policies: PolicyCache::default(), audit }
     }
 
-    /// Whether the request may go on. That somebody is denied it is logged here and nowhere else; that they must log in
-    /// first, or with another scope, is how clients begin.
+    /// Whether the request may go on. Denials, and what is allowed and changes something, are noted here and nowhere
+    /// else; that somebody must log in first, or with another scope, is how clients begin.
     pub(crate) fn authorize<V: View>(
         &self,
         view: &V,
@@ -90,13 +104,29 @@ impl Decider {
         client: Client,
         wanted: &Wanted,
     ) -> StateResult<Verdict, V> {
-        self.judge(view, identity, client, wanted, |decision| {
-            let action = wanted.name().map_or("", |action| action.as_str());
-            let resource = wanted.name().map(|action| wanted.resource().named_for(action));
-            let resource = resource.as_ref().map_or("*", |resource| resource.as_str());
-            let caller = &identity.caller;
-            tracing::info!(target: "audit", %caller, action, resource, reason = %decision, "denied");
-        })
+        let mut reason = String::new();
+        let verdict = self.judge(view, identity, client, wanted, |decision| {
+            if !decision.is_allowed() || wanted.changes() {
+                reason = decision.to_string();
+            }
+        })?;
+        let is_allowed = verdict == Verdict::Allowed;
+        if let Some(action) =
+            wanted.name().filter(|_| verdict == Verdict::Denied || is_allowed && wanted.changes())
+        {
+            self.audit.note(&Entry {
+                time_ms: log::now_ms(),
+                principal: identity.caller.to_string(),
+                source: client.address.to_string(),
+                action: action.to_string(),
+                resource: wanted.resource().named_for(action).as_str().to_owned(),
+                tag: wanted.tag().map(ToString::to_string),
+                is_allowed,
+                reason,
+                request_id: client.request.to_string(),
+            });
+        }
+        Ok(verdict)
     }
 
     /// Whether they might: a question on the way, whose no is no refusal.
@@ -130,13 +160,11 @@ impl Decider {
         identity: &Identity,
         client: Client,
         wanted: &Wanted,
-        denied: impl FnOnce(&Decision<'_>),
+        told: impl FnOnce(&Decision<'_>),
     ) -> StateResult<Verdict, V> {
         let context = client.context(&identity.caller, wanted);
         let is_allowed = self.decided(view, identity, context, wanted, |decision| {
-            if !decision.is_allowed() && identity.caller != Caller::Anonymous {
-                denied(decision);
-            }
+            told(decision);
             decision.is_allowed()
         })?;
         match is_allowed {

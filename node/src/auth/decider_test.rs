@@ -1,8 +1,5 @@
 //! What follows from the policies that are in the state.
 
-use std::io;
-use std::sync::Mutex;
-
 use cluster_core::access::Action;
 use cluster_core::command::principal::{Membership, PrincipalCommand};
 use cluster_core::record::{EntityKind, Owner};
@@ -12,11 +9,15 @@ use super::super::scope::Grant;
 use super::super::world::{DEFAULT, OTHER, World, account, registry, repository, statement, user};
 use super::*;
 
-const HERE: Client = Client { address: IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 1, 1)), tls: false };
+const HERE: Client = Client {
+    address: IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 1, 1)),
+    tls: false,
+    request: RequestId::NONE,
+};
 const TEAM: &str = "arn:aws:ecr:*:000000000001:repository/team/*";
 
 fn decider(anonymous_pull: bool) -> Decider {
-    Decider::new(Facts { anonymous_pull, default_registry: registry(DEFAULT) })
+    Decider::new(Facts { anonymous_pull, default_registry: registry(DEFAULT) }, Arc::new(Audit::nowhere()))
 }
 
 fn pull(name: &str) -> Wanted {
@@ -249,47 +250,38 @@ fn operations_of_ecrs_api_are_actions_by_themselves() {
     );
 }
 
-/// Lines of the log, for one test.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("unpoisoned").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
-fn a_denial_is_logged_once_with_its_reason_and_a_question_is_not() {
-    let (mut world, decider) = (World::new(), decider(false));
+fn denials_and_changes_are_noted_once_with_their_reason_and_questions_and_reads_are_not() {
+    let mut world = World::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let audit = Arc::new(Audit::open(directory.path().to_owned(), 0).expect("opened"));
+    let facts = Facts { anonymous_pull: false, default_registry: registry(DEFAULT) };
+    let decider = Decider::new(facts, audit.clone());
     world.create_user(DEFAULT, "alice", None);
     world.put_policy(DEFAULT, EntityKind::User, "alice", &statement("Deny", "ecr:PutImage", TEAM));
-    let alice = with_password(user(DEFAULT, "alice"));
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || {
-        let wanted = push("team/app");
-        assert_eq!(ask(&decider, &world, &alice, &wanted), Verdict::Denied);
-        for (identity, verdict) in [(&alice, Verdict::Denied), (&Identity::ANONYMOUS, Verdict::LoginNeeded)] {
-            let asked = decider.authorize(&world.view, identity, HERE, &wanted);
-            assert_eq!(asked.expect("a readable state"), verdict);
-        }
-    });
-    let text = String::from_utf8(lines.0.lock().expect("unpoisoned").clone()).expect("text");
-    assert_eq!(text.lines().count(), 1, "{text}");
-    for part in [
-        " audit: ",
-        "caller=arn:aws:iam::000000000001:user/alice",
-        "action=\"ecr:PutImage\"",
-        "resource=\"arn:aws:ecr:home:000000000001:repository/team/app\"",
-        "explicit deny in statement 0 of identity policy \"p\"",
+    let (alice, root) =
+        (with_password(user(DEFAULT, "alice")), with_password(Caller::Root(account(DEFAULT))));
+    let tagged = push("team/app").of_tag("v1".parse().expect("a tag"));
+    for (identity, wanted, verdict) in [
+        (&alice, &tagged, Verdict::Denied),
+        (&Identity::ANONYMOUS, &tagged, Verdict::LoginNeeded),
+        (&root, &pull("team/app"), Verdict::Allowed),
+        (&root, &push("team/app"), Verdict::Allowed),
     ] {
-        assert!(text.contains(part), "{part}: {text}");
+        assert_eq!(ask(&decider, &world, identity, wanted), verdict, "a question");
+        let asked = decider.authorize(&world.view, identity, HERE, wanted);
+        assert_eq!(asked.expect("a readable state"), verdict);
     }
+    while audit.counts().0 < 2 {
+        std::thread::yield_now();
+    }
+    let entries = audit.read(0, None).expect("readable").entries;
+    let [denied, changed] = entries.as_slice() else { panic!("{entries:?}") };
+    assert_eq!(denied.principal, "arn:aws:iam::000000000001:user/alice");
+    assert_eq!((denied.action.as_str(), denied.tag.as_deref()), ("ecr:PutImage", Some("v1")));
+    assert_eq!(denied.resource, "arn:aws:ecr:home:000000000001:repository/team/app");
+    assert_eq!(denied.source, "10.1.1.1");
+    assert_eq!(denied.reason, "denied: explicit deny in statement 0 of identity policy \"p\"");
+    assert!(!denied.is_allowed && changed.is_allowed && changed.tag.is_none());
+    assert_eq!(changed.reason, "allowed: root of the account that owns the resource");
 }

@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) scrub_rate: u64,
     /// Bytes of copies that this node keeps without owing them; `None`: a tenth of the volume.
     pub(crate) cache_size: Option<u64>,
+    /// Bytes of the audit log that are kept.
+    pub(crate) audit_size: u64,
     /// How many blobs are given to other nodes at once, and how fast, by how near they are.
     pub(crate) exchange: peer::exchange::Limits,
     /// The cluster to become a node of at the first start.

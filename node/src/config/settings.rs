@@ -39,6 +39,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
     let cache_size = values
         .get("cache_size")
         .and_then(|_| parse::<Size>(values, "cache_size", "", "bytes such as 10GiB, or 0,", mistakes));
+    let audit_size = at_least(values, "audit_size", "256MiB", 1 << 20, mistakes);
     let peer_listen = peer_listen(values, listen, mistakes);
     let peer_addresses = peer_addresses(values, peer_listen, mistakes);
     let peers = values.get("peers").map_or_else(|| Some(Vec::new()), |value| places(value, mistakes));
@@ -74,6 +75,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
         peers: peers?,
         scrub_rate: scrub_rate?.0,
         cache_size: cache_size.map(|size| size.0),
+        audit_size: audit_size?,
         exchange: exchange?,
         join,
         edge: edge?,
@@ -165,6 +167,21 @@ pub(super) fn parse<T: FromStr>(
         mistakes.push(format!("{value}: {wanted} is needed"));
     }
     parsed
+}
+
+fn at_least(
+    values: &Values,
+    name: &str,
+    default: &str,
+    least: u64,
+    mistakes: &mut Vec<String>,
+) -> Option<u64> {
+    let Size(size) = parse(values, name, default, "bytes such as 256MiB", mistakes)?;
+    if let Some(value) = values.get(name).filter(|_| size < least) {
+        mistakes.push(format!("{value}: {least} bytes or more are needed"));
+        return None;
+    }
+    Some(size)
 }
 
 /// Bytes: a whole number, alone or of KiB, MiB, GiB or TiB.

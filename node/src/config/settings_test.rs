@@ -127,6 +127,10 @@ fn sizes_have_units_and_nonsense_is_refused() {
     let rate = |text: &str| load(&[], &[("SHOAL_SCRUB_RATE", text)]).map(|config| config.scrub_rate);
     assert_eq!(load(&[], &[]).expect("accepted").scrub_rate, 16 << 20);
     assert_eq!(["0", "512", "4KiB", "2GiB"].map(|text| rate(text).ok()), [0, 512, 4096, 2 << 30].map(Some));
+    let audit = |text: &str| load(&[], &[("SHOAL_AUDIT_SIZE", text)]).map(|config| config.audit_size);
+    assert_eq!(load(&[], &[]).expect("accepted").audit_size, 256 << 20);
+    assert_eq!(audit("1MiB").expect("accepted"), 1 << 20);
+    assert!(audit("1KiB").is_err() && audit("none").is_err());
     let cache = |text: &str| load(&[], &[("SHOAL_CACHE_SIZE", text)]).map(|config| config.cache_size);
     assert_eq!(load(&[], &[]).expect("accepted").cache_size, None);
     assert_eq!(["0", "10GiB"].map(|text| cache(text).ok()), [0, 10 << 30].map(|size| Some(Some(size))));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The settings, by the name they have in the file.
-pub(super) const NAMES: [&str; 27] = [
+pub(super) const NAMES: [&str; 28] = [
     "data_dir",
     "listen",
     "public_url",
@@ -26,6 +26,7 @@ pub(super) const NAMES: [&str; 27] = [
     "max_policy_age",
     "scrub_rate",
     "cache_size",
+    "audit_size",
     "site_rate",
     "region_rate",
     "wide_area_rate",
@@ -115,6 +116,10 @@ pub(crate) struct Flags {
     /// [env: SHOAL_CACHE_SIZE] [default: a tenth of the volume]
     #[arg(long, value_name = "SIZE")]
     cache_size: Option<String>,
+    /// How much of the audit log is kept, such as 256MiB; the oldest goes first
+    /// [env: SHOAL_AUDIT_SIZE] [default: 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    audit_size: Option<String>,
     /// How many bytes of blobs this node gives in a second to nodes of its zone, such as 100MiB
     /// [env: SHOAL_SITE_RATE] [default: unlimited]
     #[arg(long, value_name = "SIZE")]
@@ -161,6 +166,7 @@ impl Flags {
             "max_policy_age" => self.max_policy_age.as_ref(),
             "scrub_rate" => self.scrub_rate.as_ref(),
             "cache_size" => self.cache_size.as_ref(),
+            "audit_size" => self.audit_size.as_ref(),
             "site_rate" => self.site_rate.as_ref(),
             "region_rate" => self.region_rate.as_ref(),
             "wide_area_rate" => self.wide_area_rate.as_ref(),

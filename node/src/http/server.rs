@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::file_frames::FileFrames;
+use super::request_id::RequestId;
 use super::stream::{Activity, GuardedStream, UNSENT_BYTES};
 use super::tracked::{RequestActivity, Tracked};
 use crate::telemetry::metrics::ConnectionMetrics;
@@ -40,8 +41,10 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// so that it sees the answer instead of a reset.
 const LINGER_TIME: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 8 << 20;
+/// On every answer: what logs and the audit log call the request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What the service learns of the connection that a request came by.
+/// What the service learns of a request and the connection that it came by.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     /// The other end's address.
@@ -50,6 +53,8 @@ pub(crate) struct Connection {
     pub(crate) tls: bool,
     /// Present where file frames can be sent.
     pub(crate) frames: Option<FileFrames>,
+    /// Of the request.
+    pub(crate) request: RequestId,
 }
 
 /// Everything that a connection's task needs.
@@ -117,7 +122,13 @@ async fn connection(shared: Arc<Shared>, tcp: TcpStream, remote: SocketAddr, sto
     let frames = FileFrames::default();
     let stream = GuardedStream::new(tcp, frames.clone(), shared.metrics.sent.clone());
     let activity = stream.activity();
-    let known = Connection { remote, tls: shared.tls.is_some(), frames: None };
+    let known = Connection {
+        remote,
+        tls: shared.tls.is_some(),
+        frames: None,
+        // Each request gets another one.
+        request: RequestId::next(),
+    };
     match &shared.tls {
         None => {
             let known = Connection { frames: Some(frames), ..known };
@@ -224,8 +235,12 @@ async fn call(
         return Ok(refusal.map(|body| Tracked::new(body, request_activity)));
     }
     let mut request: Request = request.map(|body| Body::new(Tracked::new(body, request_activity.clone())));
-    request.extensions_mut().insert(known);
-    let response = router.call(request).await?;
+    let id = RequestId::next();
+    request.extensions_mut().insert(Connection { request: id, ..known });
+    let mut response = router.call(request).await?;
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     Ok(response.map(|body| Tracked::new(body, request_activity)))
 }
 

@@ -4,11 +4,12 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing_subscriber::EnvFilter;
 
 /// What is written unless `RUST_LOG` says otherwise.
-const DEFAULT: &str = "warn,openraft=off,shoal=info,audit=info,blobs=info,cluster=info,peer=info";
+const DEFAULT: &str = "warn,openraft=off,shoal=info,blobs=info,cluster=info,peer=info";
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,12 @@ pub(crate) fn start(format: LogFormat) {
         LogFormat::Text => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An error with all its sources, on one line.

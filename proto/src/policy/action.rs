@@ -4,108 +4,16 @@
 //! rides on BatchGetImage, and the three that are permissions only. Other services' actions are taken as they are:
 //! identity policies speak of them too. Actions have no case.
 
+mod known;
+
 use std::fmt;
 use std::str::FromStr;
 
 use crate::policy::pattern::{Case, Pattern, Syntax};
+use known::{ECR, ECR_PUBLIC};
 
 /// Longest action in bytes, service included (IAM: 128 for each side of the colon).
 const MAX_ACTION: usize = 257;
-
-/// Actions of `ecr`.
-const ECR: [&str; 64] = [
-    "BatchCheckLayerAvailability",
-    "BatchDeleteImage",
-    "BatchGetImage",
-    "BatchGetRepositoryScanningConfiguration",
-    "BatchImportUpstreamImage",
-    "CompleteLayerUpload",
-    "CreatePullThroughCacheRule",
-    "CreateRepository",
-    "CreateRepositoryCreationTemplate",
-    "DeleteLifecyclePolicy",
-    "DeletePullThroughCacheRule",
-    "DeleteRegistryPolicy",
-    "DeleteRepository",
-    "DeleteRepositoryCreationTemplate",
-    "DeleteRepositoryPolicy",
-    "DeleteSigningConfiguration",
-    "DeregisterPullTimeUpdateExclusion",
-    "DescribeImageReplicationStatus",
-    "DescribeImageScanFindings",
-    "DescribeImageSigningStatus",
-    "DescribeImages",
-    "DescribePullThroughCacheRules",
-    "DescribeRegistry",
-    "DescribeReplicationBackfillResults",
-    "DescribeRepositories",
-    "DescribeRepositoryCreationTemplates",
-    "GetAccountSetting",
-    "GetAuthorizationToken",
-    "GetDownloadUrlForLayer",
-    "GetImageCopyStatus",
-    "GetLifecyclePolicy",
-    "GetLifecyclePolicyPreview",
-    "GetRegistryPolicy",
-    "GetRegistryScanningConfiguration",
-    "GetRepositoryPolicy",
-    "GetSigningConfiguration",
-    "InitiateLayerUpload",
-    "ListImages",
-    "ListPullTimeUpdateExclusions",
-    "ListReplicationBackfills",
-    "ListTagsForResource",
-    "PutAccountSetting",
-    "PutImage",
-    "PutImageScanningConfiguration",
-    "PutImageTagMutability",
-    "PutLifecyclePolicy",
-    "PutRegistryPolicy",
-    "PutRegistryScanningConfiguration",
-    "PutReplicationConfiguration",
-    "PutSigningConfiguration",
-    "RegisterPullTimeUpdateExclusion",
-    "ReplicateImage",
-    "SetRepositoryPolicy",
-    "StartImageScan",
-    "StartLifecyclePolicyPreview",
-    "StartReplicationBackfill",
-    "StopReplicationBackfill",
-    "TagResource",
-    "UntagResource",
-    "UpdateImageStorageClass",
-    "UpdatePullThroughCacheRule",
-    "UpdateRepositoryCreationTemplate",
-    "UploadLayerPart",
-    "ValidatePullThroughCacheRule",
-];
-
-/// Actions of `ecr-public`.
-const ECR_PUBLIC: [&str; 23] = [
-    "BatchCheckLayerAvailability",
-    "BatchDeleteImage",
-    "CompleteLayerUpload",
-    "CreateRepository",
-    "DeleteRepository",
-    "DeleteRepositoryPolicy",
-    "DescribeImageTags",
-    "DescribeImages",
-    "DescribeRegistries",
-    "DescribeRepositories",
-    "GetAuthorizationToken",
-    "GetRegistryCatalogData",
-    "GetRepositoryCatalogData",
-    "GetRepositoryPolicy",
-    "InitiateLayerUpload",
-    "ListTagsForResource",
-    "PutImage",
-    "PutRegistryCatalogData",
-    "PutRepositoryCatalogData",
-    "SetRepositoryPolicy",
-    "TagResource",
-    "UntagResource",
-    "UploadLayerPart",
-];
 
 /// Why a text is no action, or no pattern of any.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +34,18 @@ pub struct ActionName {
     colon: usize,
 }
 
+/// What the names of actions begin with that change nothing.
+const READS: [&str; 7] = ["Get", "List", "Describe", "BatchGet", "BatchCheck", "Simulate", "Validate"];
+/// What begins so, and buys something.
+const BUYS: &str = "GetAuthorizationToken";
+
 impl ActionName {
+    /// Whether it changes nothing, by its name.
+    pub fn reads(&self) -> bool {
+        let name = &self.text[self.colon + 1..];
+        name != BUYS && READS.iter().any(|verb| name.starts_with(verb))
+    }
+
     /// The service: `ecr`.
     pub fn service(&self) -> &str {
         &self.text[..self.colon]

@@ -229,3 +229,56 @@ fn principals_are_managed_as_policies_allow() {
         assert!(matches!(call(body).status, 400 | 415 | 422), "{body}");
     }
 }
+
+#[test]
+fn what_is_changed_and_what_is_denied_is_written_down_without_secrets() {
+    let ground = Ground::new();
+    let node = &ground.node;
+    let denied = ground.alice.put("/v2/team/app/manifests/v9").body("{}").send();
+    denied.assert_status(403);
+    let robot = done(node, DEFAULT_ACCOUNT, &["robot", "create", "ci", "--of", "alice", "--output", "json"]);
+    let robot: Value = serde_json::from_str(&robot).expect("a document");
+    node.root().push_image("team/app", "v2");
+    let entries = |arguments: &[&str]| -> Vec<Value> {
+        let told = done(node, DEFAULT_ACCOUNT, &[&["audit", "--output", "json"], arguments].concat());
+        told.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
+    };
+    let find = |entries: &[Value], action: &str| {
+        let found = entries.iter().find(|entry| entry["action"] == action).cloned();
+        found.unwrap_or_else(|| panic!("no {action} in {entries:#?}"))
+    };
+    tests::wait_until("the entries to be written", std::time::Duration::from_secs(10), || {
+        entries(&[]).iter().any(|entry| entry["tag"] == "v2")
+    });
+    let all = entries(&[]);
+    let put = find(&entries(&["--denied"]), "ecr:PutImage");
+    assert_eq!(
+        (&put["principal"], &put["tag"], &put["is_allowed"]),
+        (&json!(ALICE), &json!("v9"), &json!(false))
+    );
+    assert_eq!((&put["resource"], &put["source"]), (&json!(APP), &json!("127.0.0.1")));
+    assert_eq!(put["request_id"].as_str(), denied.header("x-request-id"));
+    assert!(put["reason"].as_str().is_some_and(|reason| reason.contains("no identity-based")));
+    for action in
+        ["iam:CreateUser", "shoal:ManageCluster", "shoal:CreateRobotToken", "ecr:InitiateLayerUpload"]
+    {
+        assert_eq!(find(&all, action)["is_allowed"], true, "{action}");
+    }
+    assert!(!all.iter().any(|entry| entry["action"] == "ecr:BatchGetImage"), "reading changes nothing");
+    assert!(entries(&["--principal", ALICE]).iter().all(|entry| entry["principal"] == ALICE));
+    assert_eq!(entries(&["--since", "0s"]).len(), 0);
+    let log = node.log();
+    let files = std::fs::read_dir(node.data_dir().join("audit")).expect("the log");
+    let written: String =
+        files.map(|file| std::fs::read_to_string(file.expect("a file").path()).expect("text")).collect();
+    for secret in ["the password of alice", robot["password"].as_str().expect("a password"), node.password()]
+    {
+        assert!(!written.contains(secret) && !log.contains(secret), "a secret was written");
+    }
+    // Only who may read it does.
+    ground.alice.get("/api/v1/audit").send().assert_status(403);
+    ground.identity(DEFAULT_ACCOUNT, "alice", &allow("shoal:ReadAudit", "*"));
+    ground.alice.get("/api/v1/audit").send().assert_status(200);
+    ground.alice.get("/api/v1/audit?next=x").send().assert_status(400);
+    ground.alice.get("/api/v1/audit?other=1").send().assert_status(400);
+}

@@ -32,6 +32,8 @@ pub enum Action {
     DeleteBlob,
     /// Read the node's metrics and the cluster's status.
     ReadMetrics,
+    /// Read what was decided.
+    ReadAudit,
     /// Take in, drain and remove nodes.
     ManageCluster,
 }
@@ -51,7 +53,7 @@ pub enum Verb {
 
 impl Action {
     /// All.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Connect,
         Self::ListCatalog,
         Self::ListTags,
@@ -66,13 +68,14 @@ impl Action {
         Self::DeleteManifest,
         Self::DeleteBlob,
         Self::ReadMetrics,
+        Self::ReadAudit,
         Self::ManageCluster,
     ];
 
     /// The verb that covers it in a token; none covers what a token cannot be asked for.
     pub fn verb(self) -> Option<Verb> {
         match self {
-            Self::Connect | Self::ReadMetrics | Self::ManageCluster => None,
+            Self::Connect | Self::ReadMetrics | Self::ReadAudit | Self::ManageCluster => None,
             Self::ListCatalog => Some(Verb::Catalog),
             Self::ListTags | Self::ListReferrers | Self::ReadManifest | Self::ReadBlob | Self::StatBlob => {
                 Some(Verb::Pull)
@@ -101,11 +104,12 @@ impl Action {
             Self::PutManifest => &["ecr:PutImage"],
             Self::DeleteManifest | Self::DeleteBlob => &["ecr:BatchDeleteImage"],
             Self::ReadMetrics => &["shoal:ReadMetrics"],
+            Self::ReadAudit => &["shoal:ReadAudit"],
             Self::ManageCluster => &["shoal:ManageCluster"],
         }
     }
 
-    /// Whether it changes nothing.
+    /// Whether it reads the registry.
     pub fn is_read(self) -> bool {
         matches!(self.verb(), Some(Verb::Pull | Verb::Catalog)) || self == Self::Connect
     }

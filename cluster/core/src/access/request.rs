@@ -52,6 +52,14 @@ impl Wanted {
         self.actions.first()
     }
 
+    /// Whether it changes something, or buys what others can use.
+    pub fn changes(&self) -> bool {
+        match self.call {
+            Some(action) => !action.is_read() && !matches!(action, Action::ReadMetrics | Action::ReadAudit),
+            None => self.name().is_none_or(|action| !action.reads()),
+        }
+    }
+
     /// Of what.
     pub fn resource(&self) -> &Resource {
         &self.resource

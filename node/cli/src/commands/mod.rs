@@ -1,6 +1,7 @@
 //! The commands, a file per noun.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod blob;
 pub(crate) mod group;

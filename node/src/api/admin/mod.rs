@@ -2,6 +2,7 @@
 //! documents of `proto::admin`. A file per noun; each request is authenticated and decided on here.
 
 mod accounts;
+mod audit;
 mod backup;
 mod blobs;
 mod health;
@@ -27,12 +28,13 @@ use cluster_core::command::{Command, Response};
 use peer::PeerAddress;
 
 use crate::adapters::secrets::Secrets;
-use crate::auth::decider::{Client, Decider, Verdict};
+use crate::auth::decider::{Decider, Verdict};
 use crate::auth::{AuthError, Authenticator, Identity, Proof};
 use crate::http::server::Connection;
 use crate::jobs::scrub::Progress;
 use crate::registry::Registry;
 use crate::registry::edge::Edge;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use problem::Refusal;
 
@@ -65,6 +67,8 @@ pub(crate) struct Admin {
     pub(crate) edge: Option<Edge>,
     /// Seals the secrets of access keys.
     pub(crate) secrets: Secrets,
+    /// What was decided on this node.
+    pub(crate) audit: Arc<Audit>,
     /// Asked about, and for a pass.
     pub(crate) scrub: Arc<Progress>,
 }
@@ -87,6 +91,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/backup", get(backup::save))
         .route("/api/v1/backup/blobs/{digest}", get(backup::blob))
         .route("/api/v1/blobs/damaged", get(blobs::damaged))
+        .route("/api/v1/audit", get(audit::list))
         .route("/api/v1/scrub", get(scrub::show).post(scrub::start))
         .route("/api/v1/nodes", get(nodes::list))
         .route("/api/v1/nodes/{id}", get(nodes::show).delete(nodes::remove))
@@ -133,8 +138,7 @@ impl Admin {
 
     /// Whether they may.
     fn decide(&self, identity: &Identity, connection: &Connection, wanted: &Wanted) -> Result<(), Refusal> {
-        let client = Client { address: connection.remote.ip(), tls: connection.tls };
-        match self.decider.authorize(&self.metadata.local()?, identity, client, wanted)? {
+        match self.decider.authorize(&self.metadata.local()?, identity, connection.into(), wanted)? {
             Verdict::Allowed => Ok(()),
             Verdict::LoginNeeded => Err(Refusal::LoginNeeded),
             Verdict::InsufficientScope | Verdict::Denied => Err(Refusal::Denied),

@@ -15,7 +15,7 @@ use proto::policy::action::ActionName;
 use proto::sigv4::SigV4Error;
 
 use super::{Ecr, refused, unread};
-use crate::auth::decider::{Client, Verdict};
+use crate::auth::decider::Verdict;
 use crate::auth::{Identity, Proof};
 use crate::http::public_url::is_host;
 use crate::http::server::Connection;
@@ -120,7 +120,6 @@ impl Call<'_> {
         };
         let action: ActionName = action.parse().map_err(|_| Failure::server())?;
         let identity = Identity::of(self.caller.clone(), Proof::Key);
-        let client = Client { address: self.connection.remote.ip(), tls: self.connection.tls };
         let named = resource.named_for(&action);
         let wanted = Wanted::operation(action.clone(), resource);
         let wanted = match tag {
@@ -129,7 +128,7 @@ impl Call<'_> {
         };
         let api = &self.ecr.api;
         let reader = api.registry.metadata.local().map_err(unread)?;
-        let verdict = api.decider.authorize(&reader, &identity, client, &wanted);
+        let verdict = api.decider.authorize(&reader, &identity, self.connection.into(), &wanted);
         match verdict.map_err(|error| unread(error.into()))? {
             Verdict::Allowed => Ok(()),
             // Whose key it was is nobody any more.

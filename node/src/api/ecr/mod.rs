@@ -89,17 +89,21 @@ async fn answer(State(ecr): State<Arc<Ecr>>, request: Request) -> Response {
     let target = parts.headers.get(TARGET).and_then(|target| target.to_str().ok()).unwrap_or_default();
     let operation = Operation::from_target(target);
     let name = operation.map_or("None", |operation| operation.name().as_str());
-    let remote = parts.extensions.get::<Connection>().map(|connection| connection.remote);
-    let span = tracing::info_span!("request", operation = name, remote = ?remote);
+    let known = parts.extensions.get::<Connection>();
+    let (remote, id) = (known.map(|known| known.remote), known.map(|known| known.request.to_string()));
+    let span = tracing::info_span!("request", operation = name, remote = ?remote, id);
     async {
         let began = Instant::now();
-        let response = match operation {
+        let mut response = match operation {
             None => render(Err(Failure::unknown_operation(target))),
             Some(_) if ecr.api.registry.edge.is_some() => pass(&ecr, &parts, body).await,
             Some(operation) => {
                 handle(&ecr, &parts, body, operation).await.unwrap_or_else(|failure| render(Err(failure)))
             }
         };
+        if let Some(id) = id.as_ref().and_then(|id| HeaderValue::from_str(id).ok()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
         let (status, elapsed) = (response.status().as_u16(), began.elapsed());
         ecr.api.metrics.total.get_or_create(&RequestLabels { operation: name, status }).inc();
         ecr.api
@@ -226,19 +230,5 @@ fn render(answered: Result<Output, Failure>) -> Response {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-    if let Ok(id) = HeaderValue::from_str(&uuid()) {
-        headers.insert(REQUEST_ID, id);
-    }
     response
-}
-
-/// A random UUID (RFC 9562, version 4).
-fn uuid() -> String {
-    let mut bytes = [0; 16];
-    // A request is answered without randomness as well; the id only helps to find it.
-    let _ = getrandom::fill(&mut bytes);
-    let [a, b, c, d] =
-        [0, 4, 8, 12].map(|at| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
-    let (b, c) = (b & 0xFFFF_0FFF | 0x4000, c & 0x3FFF_FFFF | 0x8000_0000);
-    format!("{a:08x}-{:04x}-{:04x}-{:04x}-{:04x}{d:08x}", b >> 16, b & 0xFFFF, c >> 16, c & 0xFFFF)
 }

@@ -12,7 +12,7 @@ use super::manifest::MAX_TAGS;
 use super::operation::{Operation, UploadVerb};
 use super::query::Query;
 use super::upload::MAX_SOURCES;
-use super::{Api, Exchange, client};
+use super::{Api, Exchange};
 use crate::auth::decider::Verdict;
 use crate::auth::token::SERVICE;
 use crate::auth::{AuthError, Identity};
@@ -69,7 +69,7 @@ fn decide(
         each.push(wanted);
     }
     for wanted in &each {
-        let verdict = api.decider.authorize(&reader, identity, client(connection), wanted)?;
+        let verdict = api.decider.authorize(&reader, identity, connection.into(), wanted)?;
         if verdict != Verdict::Allowed {
             return Ok(verdict);
         }

@@ -35,7 +35,7 @@ use proto::name::RepositoryName;
 use tracing::Instrument;
 
 use crate::adapters::relay::Relay;
-use crate::auth::decider::{Client, Decider, Verdict};
+use crate::auth::decider::{Decider, Verdict};
 use crate::auth::{Authenticator, Identity};
 use crate::http::public_url::PublicUrl;
 use crate::http::server::Connection;
@@ -240,13 +240,9 @@ impl Api {
         repository: Option<&RepositoryName>,
     ) -> Result<Verdict, OciError> {
         let (reader, wanted) = (self.registry.metadata.local()?, self.wanted(action, repository));
-        let verdict = self.decider.may(&reader, identity, client(connection), &wanted);
+        let verdict = self.decider.may(&reader, identity, connection.into(), &wanted);
         Ok(verdict.map_err(ReadError::from)?)
     }
-}
-
-fn client(connection: &Connection) -> Client {
-    Client { address: connection.remote.ip(), tls: connection.tls }
 }
 
 /// Runs `work` in a span, counts it, and logs writes and failures once.
@@ -258,10 +254,11 @@ async fn observe(
     work: impl Future<Output = Result<Response, OciError>>,
 ) -> Response {
     let began = Instant::now();
-    let remote = parts.extensions.get::<Connection>().map(|connection| connection.remote);
+    let known = parts.extensions.get::<Connection>();
+    let (remote, id) = (known.map(|known| known.remote), known.map(|known| known.request.to_string()));
     let path: String = path.chars().take(512).collect();
     let span =
-        tracing::info_span!("request", operation, method = %parts.method, path = ?path, remote = ?remote);
+        tracing::info_span!("request", operation, method = %parts.method, path = ?path, remote = ?remote, id);
     async {
         let response = reply::finish(work.await.unwrap_or_else(IntoResponse::into_response));
         let status = response.status();

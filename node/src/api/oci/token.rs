@@ -12,9 +12,9 @@ use cluster_core::state;
 use proto::name::RepositoryName;
 use serde_json::{Map, Value};
 
+use super::Api;
 use super::error::{Code, OciError};
 use super::query::Query;
-use super::{Api, client};
 use crate::api::body::read_all;
 use crate::auth::decider::Verdict;
 use crate::auth::login::{self, Login};
@@ -158,7 +158,7 @@ fn grants(
 ) -> Result<Vec<Grant>, ReadError> {
     let failed = Cell::new(None);
     let may = |action: Action, name: Option<&RepositoryName>| {
-        let verdict = api.decider.may(reader, identity, client(connection), &api.wanted(action, name));
+        let verdict = api.decider.may(reader, identity, connection.into(), &api.wanted(action, name));
         verdict.unwrap_or_else(|error| {
             failed.set(Some(error));
             Verdict::Denied

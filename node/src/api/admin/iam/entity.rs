@@ -13,7 +13,7 @@ use crate::api::admin::accounts;
 
 pub(super) async fn create_group(desk: &Desk<'_>, name: &str) -> Answer {
     let Entity { account, name, .. } = desk.entity("iam:CreateGroup", EntityKind::Group, name)?;
-    desk.change("group created", PrincipalCommand::CreateGroup { account, name }).await?;
+    desk.change(PrincipalCommand::CreateGroup { account, name }).await?;
     done()
 }
 
@@ -26,7 +26,7 @@ pub(super) async fn create_role(
     let role = desk.entity("iam:CreateRole", EntityKind::Role, name)?;
     super::policy::trust(&trust_policy)?;
     let command = CreateRole { account: role.account, name: role.name, trust_policy, max_session_seconds };
-    desk.change("role created", PrincipalCommand::CreateRole(command)).await?;
+    desk.change(PrincipalCommand::CreateRole(command)).await?;
     done()
 }
 
@@ -43,14 +43,14 @@ pub(super) async fn update_role(
     let tokens_valid_from_ms = accounts::from_now_on(desk.admin).await?;
     let Entity { account, name, .. } = role;
     let command = UpdateRole { account, name, trust_policy, max_session_seconds, tokens_valid_from_ms };
-    desk.change("role changed", PrincipalCommand::UpdateRole(command)).await?;
+    desk.change(PrincipalCommand::UpdateRole(command)).await?;
     done()
 }
 
 pub(super) async fn delete(desk: &Desk<'_>, kind: Kind, name: &str, force: bool) -> Answer {
     let entity = desk.entity(&format!("iam:Delete{}", word(kind)), kind_of(kind), name)?;
     let deletion = if force { Deletion::Forced } else { Deletion::IfBare };
-    desk.change("principal deleted", PrincipalCommand::Delete { entity, deletion }).await?;
+    desk.change(PrincipalCommand::Delete { entity, deletion }).await?;
     done()
 }
 

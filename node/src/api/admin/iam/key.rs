@@ -25,7 +25,7 @@ pub(super) async fn create(desk: &Desk<'_>, user: Option<&str>) -> Answer {
         Refusal::Unavailable("the secret cannot be kept: is a majority of the voters up?")
     })?;
     let command = CreateAccessKey { id: id.clone(), owner, sealed };
-    desk.change("access key created", PrincipalCommand::CreateAccessKey(command)).await?;
+    desk.change(PrincipalCommand::CreateAccessKey(command)).await?;
     answer(&AccessKey { id: id.to_string(), secret })
 }
 
@@ -44,14 +44,13 @@ pub(super) async fn list(desk: &Desk<'_>, user: Option<&str>) -> Answer {
 pub(super) async fn set(desk: &Desk<'_>, user: Option<&str>, id: &str, is_active: bool) -> Answer {
     let id = own(desk, "iam:UpdateAccessKey", user, id).await?;
     let state = if is_active { KeyState::Active } else { KeyState::Inactive };
-    let what = if is_active { "access key enabled" } else { "access key disabled" };
-    desk.change(what, PrincipalCommand::SetAccessKeyState { id, state }).await?;
+    desk.change(PrincipalCommand::SetAccessKeyState { id, state }).await?;
     done()
 }
 
 pub(super) async fn delete(desk: &Desk<'_>, user: Option<&str>, id: &str) -> Answer {
     let id = own(desk, "iam:DeleteAccessKey", user, id).await?;
-    desk.change("access key deleted", PrincipalCommand::DeleteAccessKey { id }).await?;
+    desk.change(PrincipalCommand::DeleteAccessKey { id }).await?;
     done()
 }
 

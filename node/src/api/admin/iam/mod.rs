@@ -133,14 +133,10 @@ impl Desk<'_> {
         Ok(owner)
     }
 
-    /// Changes something that the caller may change; tells so once it is done.
-    async fn change(&self, what: &'static str, command: PrincipalCommand) -> Result<(), Refusal> {
+    /// Changes something that the caller may change.
+    async fn change(&self, command: PrincipalCommand) -> Result<(), Refusal> {
         match self.admin.propose(Command::Principal(Box::new(command))).await? {
-            Response::PrincipalChanged => {
-                let (caller, account) = (&self.identity.caller, &self.account);
-                tracing::info!(target: "audit", %caller, %account, what, "done");
-                Ok(())
-            }
+            Response::PrincipalChanged => Ok(()),
             Response::PrincipalRefused(refusal) => Err(refusal.into()),
             _ => Err(Refusal::Unavailable("unexpected answer of the state machine")),
         }

@@ -42,7 +42,7 @@ pub(super) async fn put(desk: &Desk<'_>, entity: &Named, name: &str, document: S
     let (entity, name) = of(desk, "Put", entity, name)?;
     parse(&document)?;
     let command = PrincipalCommand::PutPolicy { entity, name, text: document.clone() };
-    desk.change("policy put", command).await?;
+    desk.change(command).await?;
     show(document)
 }
 
@@ -54,6 +54,6 @@ pub(super) async fn get(desk: &Desk<'_>, entity: &Named, name: &str) -> Answer {
 
 pub(super) async fn delete(desk: &Desk<'_>, entity: &Named, name: &str) -> Answer {
     let (entity, name) = of(desk, "Delete", entity, name)?;
-    desk.change("policy deleted", PrincipalCommand::DeletePolicy { entity, name }).await?;
+    desk.change(PrincipalCommand::DeletePolicy { entity, name }).await?;
     done()
 }

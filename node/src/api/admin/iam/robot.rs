@@ -39,7 +39,7 @@ pub(super) async fn create(
     let (id, secret) = (random()?, random()?);
     let (password, hash) = robot::credentials(&secret);
     let command = CreateRobotToken { id, owner, name, secret_hash: Hidden(hash), policy, expires_ms };
-    desk.change("robot token created", PrincipalCommand::CreateRobotToken(command)).await?;
+    desk.change(PrincipalCommand::CreateRobotToken(command)).await?;
     answer(&RobotToken { id: robot::show_id(id), user: robot::user_name(id), password, expires_ms })
 }
 
@@ -66,6 +66,6 @@ pub(super) async fn revoke(desk: &Desk<'_>, user: Option<&str>, id: &str) -> Ans
     let id = robot::parse_id(id).ok_or_else(unknown)?;
     let record = robot_token::robot_token(&desk.admin.metadata.read().await?, &id)?;
     record.filter(|record| record.owner == owner).ok_or_else(unknown)?;
-    desk.change("robot token revoked", PrincipalCommand::RevokeRobotToken { id }).await?;
+    desk.change(PrincipalCommand::RevokeRobotToken { id }).await?;
     done()
 }

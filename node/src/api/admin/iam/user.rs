@@ -14,7 +14,7 @@ pub(super) async fn create(desk: &Desk<'_>, name: &str, password: Option<String>
         None => None,
     };
     let command = CreateUser { account: user.account, name: user.name, password_hash };
-    desk.change("user created", PrincipalCommand::CreateUser(command)).await?;
+    desk.change(PrincipalCommand::CreateUser(command)).await?;
     done()
 }
 
@@ -25,18 +25,18 @@ pub(super) async fn set_password(desk: &Desk<'_>, user: Option<&str>, password: 
         Some(password) => PasswordChange::Set(accounts::hash(desk.admin, password).await?),
         None => PasswordChange::Remove,
     };
-    set_login(desk, owner, "password changed", change).await
+    set_login(desk, owner, change).await
 }
 
 pub(super) async fn revoke_sessions(desk: &Desk<'_>, user: Option<&str>) -> Answer {
     let owner = desk.owner("shoal:RevokeSessions", user)?;
-    set_login(desk, owner, "sessions revoked", PasswordChange::Keep).await
+    set_login(desk, owner, PasswordChange::Keep).await
 }
 
-async fn set_login(desk: &Desk<'_>, owner: Owner, what: &'static str, password: PasswordChange) -> Answer {
+async fn set_login(desk: &Desk<'_>, owner: Owner, password: PasswordChange) -> Answer {
     let tokens_valid_from_ms = accounts::from_now_on(desk.admin).await?;
     let command = SetLogin { owner, password, tokens_valid_from_ms };
-    desk.change(what, PrincipalCommand::SetLogin(command)).await?;
+    desk.change(PrincipalCommand::SetLogin(command)).await?;
     done()
 }
 
@@ -58,8 +58,6 @@ async fn set_membership(
     let group = desk.entity(action, EntityKind::Group, group)?;
     let user = user.parse().map_err(Refusal::invalid)?;
     let command = SetMembership { account: group.account, user, group: group.name, membership };
-    let what =
-        if membership == Membership::Member { "user added to group" } else { "user removed from group" };
-    desk.change(what, PrincipalCommand::SetMembership(command)).await?;
+    desk.change(PrincipalCommand::SetMembership(command)).await?;
     done()
 }
