@@ -262,11 +262,9 @@ impl Copies {
             Some(record.generation == copy.generation && !others)
         };
         // Mostly the bytes come first, and nobody needs to look.
-        loop {
+        tokio::time::sleep(GLANCE).await;
+        while is_nowhere() != Some(true) {
             tokio::time::sleep(GLANCE).await;
-            if is_nowhere() == Some(true) {
-                return;
-            }
         }
     }
 }
