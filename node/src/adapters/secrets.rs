@@ -40,6 +40,9 @@ pub(crate) enum SecretsError {
     /// The state cannot be read.
     #[error("the metadata cannot be read")]
     Unavailable(#[from] ReadError),
+    /// The system gives none.
+    #[error("the system gives no randomness")]
+    NoRandomness,
     /// The process ends.
     #[error("the node stops")]
     Stopping(#[from] tokio::task::JoinError),
@@ -169,6 +172,12 @@ impl Secrets {
     pub(crate) async fn seal(&self, owner: &str, secret: &[u8]) -> Result<Sealed, SecretsError> {
         self.share().await?;
         Ok(self.keyring.seal(owner, secret)?)
+    }
+
+    /// Whether the key of that number is here. Who has none at all asks others; whoever makes up numbers makes nobody ask.
+    pub(crate) async fn has(&self, number: u32) -> bool {
+        let knows = || self.keyring.keys().iter().any(|key| key.number == number);
+        knows() || self.keyring.keys().is_empty() && self.exchange().await.is_ok() && knows()
     }
 
     /// What any full node sealed for `owner`. Asks others for a key that is not here. Dropping it loses nothing.

@@ -2,7 +2,7 @@
 
 use cluster_core::access::Caller;
 use cluster_core::state::StateResult;
-use cluster_core::state::principal::identity;
+use cluster_core::state::principal::{identity, role};
 use cluster_core::view::View;
 use proto::arn::PrincipalArn;
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ impl Claims {
     /// # Errors
     /// The state could not be read.
     pub(super) fn caller<V: View>(&self, view: &V) -> StateResult<Option<Caller>, V> {
-        let Some(caller) = subject(&self.sub) else { return Ok(None) };
+        let Some(caller) = subject(view, &self.sub)? else { return Ok(None) };
         let issued_ms = self.issued_ms.unwrap_or(self.iat.saturating_mul(1000));
         let known = identity::identity(view, &caller)?;
         Ok(known.filter(|known| issued_ms >= known.tokens_valid_from_ms).map(|_| caller))
@@ -73,14 +73,21 @@ impl Claims {
 }
 
 /// The caller of whom a token says this.
-fn subject(text: &str) -> Option<Caller> {
+fn subject<V: View>(view: &V, text: &str) -> StateResult<Option<Caller>, V> {
     let caller = match text.parse() {
         Ok(PrincipalArn::Root(account)) => Caller::Root(account),
         Ok(PrincipalArn::User(account, name)) => Caller::User(account, name),
+        Ok(PrincipalArn::Session(account, name)) => {
+            // The ARN lacks the role's path.
+            let role = name.as_str().split_once('/').map_or("", |(role, _)| role);
+            let record = role::role_by_name(view, &account, role)?;
+            let Some(record) = record else { return Ok(None) };
+            Caller::Session { account, role: record.head.name, name }
+        }
         _ => Caller::Anonymous,
     };
     // A principal has forms that are in no token.
-    Some(caller).filter(|caller| caller.to_string() == text)
+    Ok(Some(caller).filter(|caller| caller.to_string() == text))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster_core::access::policy::Attached;
 use cluster_core::access::{Caller, Context, Decision, Facts, Policies, Request, Resource, Wanted, decide};
+use cluster_core::record::EntityKind;
 use cluster_core::state::principal::{identity, policy};
 use cluster_core::state::{self, StateResult};
 use cluster_core::view::View;
@@ -87,6 +88,7 @@ struct Gathered {
     session: Option<Arc<Parsed>>,
     repository: Option<Arc<Parsed>>,
     registry: Option<Arc<Parsed>>,
+    trust: Option<Arc<Parsed>>,
 }
 
 impl Decider {
@@ -238,7 +240,11 @@ impl Decider {
             Resource::Repository(repository) => self.policies.of_repository(view, repository)?,
             _ => None,
         };
-        Ok(Some(Gathered { caller, session, repository, registry }))
+        let trust = match resource {
+            Resource::Entity(role) if role.kind == EntityKind::Role => self.policies.of_role(view, role)?,
+            _ => None,
+        };
+        Ok(Some(Gathered { caller, session, repository, registry, trust }))
     }
 }
 
@@ -254,6 +260,7 @@ impl Gathered {
             session: only(&self.session),
             repository: only(&self.repository),
             registry: only(&self.registry),
+            trust: only(&self.trust),
         }
     }
 }

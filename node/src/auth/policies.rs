@@ -9,6 +9,7 @@ use cluster_core::access::policy::Attached;
 use cluster_core::key::RepositoryId;
 use cluster_core::record::{DocumentRecord, Entity, RegistryDocument, RepositoryDocument};
 use cluster_core::state::principal::robot_token::TokenId;
+use cluster_core::state::principal::role;
 use cluster_core::state::{StateResult, document, repository};
 use cluster_core::view::View;
 use lru::LruCache;
@@ -32,6 +33,8 @@ pub(super) enum Place {
     Repository(RepositoryId),
     /// A registry's.
     Registry(RegistryId),
+    /// A role's, of who may become it.
+    Trust(Entity),
 }
 
 /// Which version of them: the index of the entry that last changed them, or for a robot token when it was made.
@@ -134,6 +137,14 @@ impl PolicyCache {
         let record = document::document(view, id, RegistryDocument::Policy, &DocumentId::only())?;
         let Some(version) = record.as_ref().map(|record| record.changed_index) else { return Ok(None) };
         self.get(Place::Registry(id.clone()), version, Kind::Registry, || Ok(unnamed(record))).map(Some)
+    }
+
+    /// The trust policy of a role, parsed, if there is such a role.
+    pub(super) fn of_role<V: View>(&self, view: &V, role: &Entity) -> StateResult<Option<Arc<Parsed>>, V> {
+        let Some(record) = role::role(view, &role.account, &role.name)? else { return Ok(None) };
+        let (version, text) = (record.head.changed_index, record.trust_policy);
+        self.get(Place::Trust(role.clone()), version, Kind::Trust, || Ok(vec![(String::new(), text)]))
+            .map(Some)
     }
 }
 

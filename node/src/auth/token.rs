@@ -103,17 +103,21 @@ impl Tokens {
         self.sign(&Claims { password, ..claims }.not_before(log_time_ms))
     }
 
-    /// An authorization token, and when it ends, in milliseconds. It says who; what they may is asked of each request.
+    /// An authorization token, and when it ends, in milliseconds: no later than the session that it was asked for with.
+    /// It says who; what they may is asked of each request. `key`: the lasting one that it ends with.
     pub(crate) fn issue_password(
         &self,
         caller: &Caller,
-        key: &AccessKeyId,
+        (key, session_ends_ms): (Option<&AccessKeyId>, Option<u64>),
         region: &Region,
         log_time_ms: u64,
     ) -> Result<(String, u64), TokenError> {
-        let ends_ms = (unix_seconds() + PASSWORD_SECONDS) * 1000;
-        let (region, key) = (Some(region.to_string()), Some(key.to_string()));
-        let claims = self.claim(caller, PASSWORD, PASSWORD_SECONDS)?;
+        let left =
+            session_ends_ms.map_or(u64::MAX, |ends_ms| (ends_ms / 1000).saturating_sub(unix_seconds()));
+        let seconds = PASSWORD_SECONDS.min(left);
+        let ends_ms = (unix_seconds() + seconds) * 1000;
+        let (region, key) = (Some(region.to_string()), key.map(ToString::to_string));
+        let claims = self.claim(caller, PASSWORD, seconds)?;
         Ok((self.sign(&Claims { region, key, ..claims }.not_before(log_time_ms))?, ends_ms))
     }
 
@@ -146,11 +150,15 @@ impl Tokens {
         let caller = caller_of(reader, &claims)?;
         let id = robot::parse_id(&claims.jti).ok_or(AuthError::Invalid)?;
         let is_revoked = state::principal::revoked::is_revoked(reader, &id).map_err(unread)?;
-        let key: AccessKeyId =
-            claims.key.as_deref().unwrap_or_default().parse().map_err(|_| AuthError::Invalid)?;
-        let record = state::principal::access_key::access_key(reader, &key).map_err(unread)?;
-        let counts =
-            record.is_some_and(|record| record.state == KeyState::Active && caller == record.owner.into());
+        let counts = match &claims.key {
+            // A role has no keys: it ends with its session, or is voided with all of the role's.
+            None => matches!(caller, Caller::Session { .. }),
+            Some(key) => {
+                let key: AccessKeyId = key.parse().map_err(|_| AuthError::Invalid)?;
+                let record = state::principal::access_key::access_key(reader, &key).map_err(unread)?;
+                record.is_some_and(|record| record.state == KeyState::Active && caller == record.owner.into())
+            }
+        };
         if counts && !is_revoked { Ok(caller) } else { Err(AuthError::Invalid) }
     }
 

@@ -282,3 +282,35 @@ fn what_is_changed_and_what_is_denied_is_written_down_without_secrets() {
     ground.alice.get("/api/v1/audit?next=x").send().assert_status(400);
     ground.alice.get("/api/v1/audit?other=1").send().assert_status(400);
 }
+
+#[test]
+fn roles_are_assumed_by_whom_they_trust_and_end_with_their_rights() {
+    let ground = Ground::new();
+    let node = &ground.node;
+    let own = |arguments: &[&str]| done(node, DEFAULT_ACCOUNT, arguments);
+    own(&["user", "delete", "alice", "--force"]);
+    own(&["user", "create", "dev/alice"]);
+    let trust = |principal: &str| {
+        let statement =
+            json!({ "Effect": "Allow", "Principal": { "AWS": principal }, "Action": "sts:AssumeRole" });
+        file(node, "trust", &json!({ "Version": "2012-10-17", "Statement": statement }).to_string())
+    };
+    own(&["role", "create", "ci/deploy", "--trust", &trust("arn:aws:iam::000000000000:user/dev/alice")]);
+    put_policy(node, DEFAULT_ACCOUNT, "role/ci/deploy", "create", &allow("ecr:CreateRepository", "*"));
+    put_policy(node, DEFAULT_ACCOUNT, "role/ci/deploy", "log-in", &allow("ecr:GetAuthorizationToken", "*"));
+    put_policy(node, DEFAULT_ACCOUNT, "role/ci/deploy", "pull", &allow(PULL, "*"));
+    own(&["role", "create", "ci/other", "--trust", &trust("arn:aws:iam::000000000000:user/bob")]);
+    put_policy(node, DEFAULT_ACCOUNT, "user/dev/alice", "assume", &allow("sts:AssumeRole", "*"));
+    let key = own(&["key", "create", "--of", "dev/alice", "--output", "json"]);
+    let key: Value = serde_json::from_str(&key).expect("a document");
+    let finished = tests::amazon::run("sts.py", &[], &key, &[node.host()]);
+    let said = String::from_utf8_lossy(&finished.stdout).into_owned();
+    assert!(finished.status.success(), "{said}\n{}", finished.stderr);
+    // Docker with the role's token: as the role, until what the role's sessions have is void.
+    let token = said.lines().find_map(|line| line.strip_prefix("TOKEN ")).expect("a token");
+    let docker = Client::authorized(node.host(), &format!("Basic {token}"));
+    docker.get("/v2/team/app/manifests/none").send().assert_error(404, "MANIFEST_UNKNOWN");
+    docker.put("/v2/team/app/manifests/v1").body("{}").send().assert_error(403, "DENIED");
+    own(&["role", "update", "ci/deploy", "--max-session", "2h"]);
+    docker.get("/v2/team/app/manifests/none").send().assert_error(401, "UNAUTHORIZED");
+}

@@ -73,6 +73,7 @@ fn fast(scenario: &Scenario) -> Verdict {
         session: session.as_ref(),
         repository: repository.as_ref(),
         registry: registry.as_ref(),
+        trust: None,
     };
     match evaluate(&request(scenario), &policies) {
         Decision::Allow(_) => Verdict::Allow,

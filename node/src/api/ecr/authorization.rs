@@ -17,7 +17,8 @@ pub(super) fn token(call: &Call<'_>) -> Result<Output, Failure> {
     let tokens = &call.ecr.api.authenticator.tokens;
     let log_time_ms = state::log_time(&call.ecr.api.registry.metadata.local().map_err(unread)?)
         .map_err(|error| unread(error.into()))?;
-    let made = tokens.issue_password(&call.caller, &call.key, &call.registry.region, log_time_ms);
+    let proof = (call.key.as_ref(), call.ends_ms);
+    let made = tokens.issue_password(&call.caller, proof, &call.registry.region, log_time_ms);
     let (password, expires_ms) = made.map_err(|error| unavailable(&error))?;
     let token = STANDARD.encode(format!("{AWS_USER}:{password}"));
     let entry =

@@ -27,8 +27,10 @@ pub(super) struct Call<'a> {
     pub(super) parts: &'a Parts,
     pub(super) connection: &'a Connection,
     pub(super) caller: Caller,
-    /// With which the request is signed.
-    pub(super) key: AccessKeyId,
+    /// With which lasting key the request is signed, or its session was bought.
+    pub(super) key: Option<AccessKeyId>,
+    /// When the session ends that signed it.
+    pub(super) ends_ms: Option<u64>,
     /// Whose the resource is: `registryId`, else the caller's own; in the region of the signature.
     pub(super) registry: RegistryId,
     pub(super) operation: Operation,

@@ -18,8 +18,10 @@ mod referrer;
 mod registry;
 mod repository;
 mod rule;
+mod session;
 mod settings;
 mod signature;
+mod sts;
 mod tag;
 mod upload;
 
@@ -61,14 +63,16 @@ const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 pub(crate) struct Signed {
     /// Whose requests they are.
     signatures: Arc<Signatures>,
+    /// Seals the credentials of sessions.
+    secrets: Secrets,
     /// Which uploads of this node have parts that are too small.
     short_parts: Arc<ShortParts>,
 }
 
 impl Signed {
     pub(crate) fn new(metadata: Metadata, secrets: Secrets) -> Result<Self, SigV4Error> {
-        let signatures = Arc::new(Signatures::new(metadata, secrets)?);
-        Ok(Self { signatures, short_parts: Arc::new(ShortParts::new()) })
+        let signatures = Arc::new(Signatures::new(metadata, secrets.clone())?);
+        Ok(Self { signatures, secrets, short_parts: Arc::new(ShortParts::new()) })
     }
 }
 
@@ -88,13 +92,16 @@ async fn answer(State(ecr): State<Arc<Ecr>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let target = parts.headers.get(TARGET).and_then(|target| target.to_str().ok()).unwrap_or_default();
     let operation = Operation::from_target(target);
-    let name = operation.map_or("None", |operation| operation.name().as_str());
+    let is_sts = target.is_empty() && sts::is_query(&parts);
+    let name = if is_sts { "Sts" } else { operation.map_or("None", |operation| operation.name().as_str()) };
     let known = parts.extensions.get::<Connection>();
     let (remote, id) = (known.map(|known| known.remote), known.map(|known| known.request.to_string()));
     let span = tracing::info_span!("request", operation = name, remote = ?remote, id);
     async {
         let began = Instant::now();
         let mut response = match operation {
+            None if is_sts && ecr.api.registry.edge.is_none() => sts::answer(&ecr, &parts, body).await,
+            None if is_sts => pass(&ecr, &parts, body).await,
             None => render(Err(Failure::unknown_operation(target))),
             Some(_) if ecr.api.registry.edge.is_some() => pass(&ecr, &parts, body).await,
             Some(operation) => {
@@ -145,7 +152,7 @@ async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> R
         }
         BodyError::Broken(_) | BodyError::Slow => Failure::serialization("the body did not come whole"),
     })?;
-    let Signatory { caller, key, scope } = signatory(ecr, &signed, body.clone()).await?;
+    let Signatory { caller, key, ends_ms, scope } = signatory(ecr, &signed, body.clone()).await?;
     if scope.service.as_str() != operation.service().as_str() {
         return Err(refused(SigV4Error::Invalid(sigv4::Invalid::Scope)));
     }
@@ -154,7 +161,7 @@ async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> R
     let named = if input.may_have("registryId") { input.parse_if::<AccountId>("registryId")? } else { None };
     let account = named.unwrap_or(own);
     let registry = RegistryId { account, region: scope.region };
-    let mut call = Call { ecr, parts, connection, caller, key, registry, operation, input };
+    let mut call = Call { ecr, parts, connection, caller, key, ends_ms, registry, operation, input };
     if operation.service() == Service::Ecr
         && matches!(operation.name(), Name::UploadLayerPart | Name::CompleteLayerUpload)
         && let Some(answered) = upload::elsewhere(&call, &body).await
@@ -190,6 +197,7 @@ async fn signatory(ecr: &Ecr, signed: &sigv4::Signed, body: Bytes) -> Result<Sig
             ecr.api.metrics.refused_logins.inc();
             refused(error)
         }
+        SignatureError::Over => Failure::new(Exception::ExpiredToken, error.to_string()),
         error => unavailable(&error),
     })
 }

@@ -9,14 +9,16 @@ use std::time::{Duration, SystemTime};
 
 use cluster::{Metadata, ReadError};
 use cluster_core::access::Caller;
-use cluster_core::record::{AccessKeyRecord, KeyState};
+use cluster_core::record::KeyState;
 use cluster_core::state;
 use lru::LruCache;
 use proto::credential::AccessKeyId;
 use proto::digest::Digest;
-use proto::sigv4::{Scope, SecretKey, SigV4Error, Signed, SigningKey};
+use proto::sigv4::{self, Scope, SecretKey, SigV4Error, Signed, SigningKey};
 
+use super::session::{self, Session};
 use crate::adapters::secrets::{Secrets, SecretsError};
+use crate::telemetry::log::now_ms;
 
 /// How far a client's clock may be off (§8.1, rule 4).
 const SKEW: Duration = Duration::from_secs(15 * 60);
@@ -29,6 +31,9 @@ pub(crate) enum SignatureError {
     /// The request is at fault.
     #[error(transparent)]
     Refused(#[from] SigV4Error),
+    /// The session that signed is over.
+    #[error("The security token included in the request is expired")]
+    Over,
     /// The state cannot be read.
     #[error("signatures cannot be checked now")]
     Unavailable(#[from] ReadError),
@@ -42,8 +47,10 @@ pub(crate) enum SignatureError {
 pub(crate) struct Signatory {
     /// Who.
     pub(crate) caller: Caller,
-    /// With which key.
-    pub(crate) key: AccessKeyId,
+    /// With which lasting key: of a session the one that it was bought with, if any.
+    pub(crate) key: Option<AccessKeyId>,
+    /// When its session ends.
+    pub(crate) ends_ms: Option<u64>,
     /// Day, region and service.
     pub(crate) scope: Scope,
 }
@@ -52,7 +59,7 @@ pub(crate) struct Signatory {
 pub(super) struct Signatures {
     metadata: Metadata,
     secrets: Secrets,
-    derived: Mutex<LruCache<(AccessKeyId, Scope), SigningKey>>,
+    derived: Mutex<LruCache<(sigv4::AccessKeyId, Scope), SigningKey>>,
     /// Stands in for the secrets of keys that there are not: they take as long.
     nobody: SecretKey,
 }
@@ -63,7 +70,7 @@ impl Signatures {
         Ok(Self { metadata, secrets, derived, nobody: "nobody".parse()? })
     }
 
-    /// Who signed a request, whose body has the SHA-256 `body`. A key that was disabled or deleted signs nothing from
+    /// Who signed a request, whose body has the SHA-256 `body`. What was disabled, deleted or voided signs nothing from
     /// the moment on at which this node learns of it. Dropping it loses nothing.
     pub(crate) async fn signatory(
         &self,
@@ -71,47 +78,67 @@ impl Signatures {
         body: &Digest,
     ) -> Result<Signatory, SignatureError> {
         let now = SystemTime::now();
-        let record = self.record(signed)?;
-        let derived = match &record {
-            Some((id, record)) => self.key(id, record, signed.scope()).await?,
-            None => SigningKey::derive(&self.nobody, signed.scope()),
+        let claimed = match signed.token() {
+            None => self.lasting(signed).await?,
+            Some(token) => self.session(signed, token).await?,
+        };
+        let (scope, key_id) = (signed.scope().clone(), signed.key_id().clone());
+        let derived = match &claimed {
+            Some((_, derived)) => derived.clone(),
+            None => SigningKey::derive(&self.nobody, &scope),
         };
         let verified = signed.verify(&derived, body, now.into(), SKEW);
-        let Some((key, record)) = record else { return Err(SigV4Error::Unrecognized.into()) };
+        let Some((signatory, _)) = claimed else { return Err(SigV4Error::Unrecognized.into()) };
         verified?;
+        if signatory.ends_ms.is_some_and(|ends_ms| now_ms() >= ends_ms) {
+            return Err(SignatureError::Over);
+        }
         // Only now: who knows an id, but no secret, must not fill the memory with scopes of their own.
-        self.derived().put((key.clone(), signed.scope().clone()), derived);
-        Ok(Signatory { caller: record.owner.into(), key, scope: signed.scope().clone() })
+        self.derived().put((key_id, scope), derived);
+        Ok(signatory)
     }
 
-    /// The key, if there is such a one and it counts. Sessions have keys of their own, of which there are none yet.
-    fn record(&self, signed: &Signed) -> Result<Option<(AccessKeyId, AccessKeyRecord)>, ReadError> {
+    /// Whose the key is that should have signed, if there is such a lasting one and it counts.
+    async fn lasting(&self, signed: &Signed) -> Result<Option<(Signatory, SigningKey)>, SignatureError> {
         let Ok(id) = signed.key_id().as_str().parse::<AccessKeyId>() else { return Ok(None) };
-        if signed.token().is_some() {
+        let record = state::principal::access_key::access_key(&self.metadata.local()?, &id)
+            .map_err(ReadError::from)?;
+        let Some(record) = record.filter(|record| record.state == KeyState::Active) else { return Ok(None) };
+        let derived = match self.known(signed) {
+            Some(known) => known,
+            None => {
+                let secret = self.secrets.unseal(id.as_str(), &record.sealed).await?;
+                let secret: SecretKey = std::str::from_utf8(&secret).unwrap_or_default().parse()?;
+                SigningKey::derive(&secret, signed.scope())
+            }
+        };
+        let (caller, scope) = (record.owner.into(), signed.scope().clone());
+        Ok(Some((Signatory { caller, key: Some(id), ends_ms: None, scope }, derived)))
+    }
+
+    /// The same of a session, over or not.
+    async fn session(
+        &self,
+        signed: &Signed,
+        token: &str,
+    ) -> Result<Option<(Signatory, SigningKey)>, SignatureError> {
+        let opened = session::open(&self.secrets, signed.key_id().as_str(), token).await;
+        let Some(session) = opened else { return Ok(None) };
+        if !session.counts(&self.metadata.local()?).map_err(ReadError::from)? {
             return Ok(None);
         }
-        let record = state::principal::access_key::access_key(&self.metadata.local()?, &id)?;
-        Ok(record.filter(|record| record.state == KeyState::Active).map(|record| (id, record)))
+        let derived =
+            self.known(signed).unwrap_or_else(|| SigningKey::derive(&session.secret, signed.scope()));
+        let Session { caller, key, ends_ms, .. } = session;
+        let scope = signed.scope().clone();
+        Ok(Some((Signatory { caller, key, ends_ms: Some(ends_ms), scope }, derived)))
     }
 
-    async fn key(
-        &self,
-        id: &AccessKeyId,
-        record: &AccessKeyRecord,
-        scope: &Scope,
-    ) -> Result<SigningKey, SignatureError> {
-        let name = (id.clone(), scope.clone());
-        let known = self.derived().get(&name).cloned();
-        if let Some(key) = known {
-            return Ok(key);
-        }
-        let secret = self.secrets.unseal(id.as_str(), &record.sealed).await?;
-        let secret: SecretKey = std::str::from_utf8(&secret).unwrap_or_default().parse()?;
-        let key = SigningKey::derive(&secret, scope);
-        Ok(key)
+    fn known(&self, signed: &Signed) -> Option<SigningKey> {
+        self.derived().get(&(signed.key_id().clone(), signed.scope().clone())).cloned()
     }
 
-    fn derived(&self) -> MutexGuard<'_, LruCache<(AccessKeyId, Scope), SigningKey>> {
+    fn derived(&self) -> MutexGuard<'_, LruCache<(sigv4::AccessKeyId, Scope), SigningKey>> {
         self.derived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -53,6 +53,8 @@ pub enum DenyReason<'p> {
     NoResourceAllow,
     /// Nobody in particular may not do this: authenticate first.
     NotAuthenticated,
+    /// The role's trust policy does not allow it.
+    NoTrust,
     /// What belongs to a root user is its alone, whatever policies say.
     NotRoot,
 }
@@ -79,6 +81,8 @@ pub enum Origin<'p> {
     Repository,
     /// The registry's.
     Registry,
+    /// The role's trust policy.
+    Trust,
 }
 
 impl fmt::Display for Decision<'_> {
@@ -111,6 +115,7 @@ impl fmt::Display for DenyReason<'_> {
             Self::NoIdentityAllow => "no identity-based policy allows the action",
             Self::NoResourceAllow => "no resource-based policy allows the action",
             Self::NotAuthenticated => "no resource-based policy allows the action to everyone",
+            Self::NoTrust => "the role's trust policy does not allow it",
             Self::NotRoot => "what is root's is root's alone",
         })
     }
@@ -127,6 +132,7 @@ impl fmt::Display for Ruling<'_> {
             Origin::Session => f.write_str(" of the session policy"),
             Origin::Repository => f.write_str(" of the repository policy"),
             Origin::Registry => f.write_str(" of the registry policy"),
+            Origin::Trust => f.write_str(" of the trust policy"),
         }
     }
 }

@@ -113,6 +113,8 @@ pub struct Policies<'p> {
     pub repository: Option<&'p Policy>,
     /// Of the registry that the resource is or lies in.
     pub registry: Option<&'p Policy>,
+    /// Of the role that the caller wants to become.
+    pub trust: Option<&'p Policy>,
 }
 
 /// Actions without a resource side: only the caller's own policies count (§9.2, case A12).
@@ -121,6 +123,9 @@ const WITHOUT_RESOURCE_SIDE: [&str; 2] = ["ecr:GetAuthorizationToken", "ecr-publ
 /// The services whose resources have policies. No policy of a registry may give away the cluster (`shoal:`) or the
 /// account (`iam:`): one that says `*` means ECR's actions, though it is written so.
 const WITH_RESOURCE_SIDE: [&str; 2] = ["ecr", "ecr-public"];
+
+/// The service whose actions a role's trust policy speaks of.
+const WITH_TRUST: &str = "sts";
 
 fn has_resource_side(action: &ActionName) -> bool {
     let is_one = |service: &&str| action.service().eq_ignore_ascii_case(service);
@@ -134,9 +139,10 @@ pub fn evaluate<'p>(request: &Request, policies: &Policies<'p>) -> Decision<'p> 
     let session = policies.session.map(|policy| Side::of(request, policy, Origin::Session));
     let repository = policies.repository.map(|policy| Side::of(request, policy, Origin::Repository));
     let registry = policies.registry.map(|policy| Side::of(request, policy, Origin::Registry));
+    let trust = policies.trust.map(|policy| Side::of(request, policy, Origin::Trust));
 
     // Rule 1: any matching Deny, anywhere.
-    let sides = [Some(identity), session, repository, registry];
+    let sides = [Some(identity), session, repository, registry, trust];
     if let Some(deny) = sides.into_iter().flatten().find_map(|side| side.deny) {
         return Decision::Deny(DenyReason::Explicit(deny));
     }
@@ -144,8 +150,25 @@ pub fn evaluate<'p>(request: &Request, policies: &Policies<'p>) -> Decision<'p> 
         return Decision::Deny(DenyReason::NoSessionAllow);
     }
     let own = if request.caller.is_root() { Some(AllowReason::Root) } else { identity.allow.map(allowed) };
-    let resource = strongest(repository, registry);
-    combine(request, own, resource)
+    match trust {
+        Some(trust) => become_role(request, own, trust),
+        None => combine(request, own, strongest(repository, registry)),
+    }
+}
+
+/// A role becomes nobody whom its trust policy does not allow, of whatever account; whoever it means by an account only
+/// needs a policy of their own as well (IAM user guide, "How IAM roles differ from resource-based policies").
+fn become_role<'p>(request: &Request, own: Option<AllowReason<'p>>, trust: Side<'p>) -> Decision<'p> {
+    let Some(trusted) = trust.allow else { return Decision::Deny(DenyReason::NoTrust) };
+    let is_own = request.caller.account() == Some(&request.resource.owner);
+    match own {
+        Some(AllowReason::Statement(identity)) => {
+            Decision::Allow(AllowReason::BothSides { identity, resource: trusted.ruling })
+        }
+        Some(_) => Decision::Allow(allowed(trusted)),
+        None if is_own && trusted.grant == Grant::Direct => Decision::Allow(allowed(trusted)),
+        None => Decision::Deny(DenyReason::NoIdentityAllow),
+    }
 }
 
 /// The policies without those that cannot bear on the request, whoever passes them.
@@ -160,6 +183,9 @@ fn applicable<'p>(request: &Request, policies: &Policies<'p>) -> Policies<'p> {
     }
     if !has_resource_side(&request.action) {
         (policies.repository, policies.registry) = (None, None);
+    }
+    if !request.action.service().eq_ignore_ascii_case(WITH_TRUST) {
+        policies.trust = None;
     }
     policies
 }

@@ -30,6 +30,7 @@ struct Case {
     session: Option<Policy>,
     repository: Option<Policy>,
     registry: Option<Policy>,
+    trust: Option<Policy>,
     context: Context,
 }
 
@@ -47,6 +48,7 @@ fn case(caller: Caller) -> Case {
         session: None,
         repository: None,
         registry: None,
+        trust: None,
         context: Context::default(),
     }
 }
@@ -77,6 +79,11 @@ impl Case {
         self
     }
 
+    fn trust(mut self, statements: &str) -> Self {
+        self.trust = Some(read(Kind::Trust, statements));
+        self
+    }
+
     fn knows(mut self, key: &str, value: &str) -> Self {
         self.context.insert(key.parse().unwrap(), value.to_owned());
         self
@@ -89,6 +96,9 @@ impl Case {
         let name = "team/app".parse().unwrap();
         let resource = match self.action {
             "ecr:GetAuthorizationToken" | "ecr:DescribeRegistry" => Resource::account(registry.account),
+            "sts:AssumeRole" => {
+                Resource::named(registry.account.clone(), Arn::principal(&registry.account, "role/ci"))
+            }
             _ => Resource::repository(&action, &registry, &name),
         };
         let request = Request::new(self.caller.clone(), action, resource, self.context.clone());
@@ -99,6 +109,7 @@ impl Case {
             session: self.session.as_ref(),
             repository: self.repository.as_ref(),
             registry: self.registry.as_ref(),
+            trust: self.trust.as_ref(),
         };
         let decision = evaluate(&request, &policies);
         (decision.is_allowed(), decision.to_string())
@@ -498,4 +509,27 @@ fn wildcard_bombs_of_full_size_are_decided() {
         case.repository = Some(policy);
         assert_eq!(case.decide().0, text.contains("NotLike"), "{text}");
     }
+}
+
+/// IAM user guide, "How IAM roles differ from resource-based policies".
+#[test]
+fn a_role_becomes_only_whom_it_trusts() {
+    const ASSUME: &str = r#"{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}"#;
+    let trusts = |principal: &str| {
+        format!(r#"{{"Effect":"Allow","Principal":{principal},"Action":"sts:AssumeRole"}}"#)
+    };
+    let wants = |account: &str| case(user(account)).action("sts:AssumeRole");
+    let nobody = trusts(&alice("000000000009"));
+    wants(OWNER).trust(&trusts(&alice(OWNER))).allowed();
+    wants(OWNER).trust(&trusts(&account(OWNER))).denied(NO_IDENTITY);
+    wants(OWNER).trust(&trusts(&account(OWNER))).identity(ASSUME).allowed();
+    wants(OWNER).trust(&nobody).identity(ASSUME).denied("the role's trust policy does not allow it");
+    wants(OTHER).trust(&trusts(&alice(OTHER))).denied(NO_IDENTITY);
+    wants(OTHER).trust(&trusts(&alice(OTHER))).identity(ASSUME).allowed();
+    let deny = format!("{},{}", trusts(&alice(OWNER)), trusts("\"*\"").replace("Allow", "Deny"));
+    assert!(!wants(OWNER).trust(&deny).identity(ASSUME).decide().0);
+    // A trust policy says nothing of anything else, and no other policy of a resource says who may become a role.
+    case(user(OWNER)).trust(&trusts(&alice(OWNER))).denied(NO_ALLOW);
+    let registry = r#"{"Effect":"Allow","Principal":"*","NotAction":"ecr:PutImage","Resource":"*"}"#;
+    wants(OWNER).registry(registry).denied(NO_ALLOW);
 }
