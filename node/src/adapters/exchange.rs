@@ -199,6 +199,13 @@ impl exchange::Copy for Given {
         }
     }
 
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Whole(_) => false,
+            Self::Partial(incoming) => !incoming.is_open(),
+        }
+    }
+
     async fn leaf(&self, index: u64) -> Option<Bytes> {
         match self {
             Self::Whole(reader) => reader.leaf(index).await.ok()?,

@@ -61,6 +61,11 @@ impl Incoming {
         self.transfer.list().map(|list| list.to_bytes())
     }
 
+    /// Whether it may get further leaves: neither finished nor given up.
+    pub fn is_open(&self) -> bool {
+        self.transfer.is_open()
+    }
+
     /// Leaves that are not there yet.
     pub fn missing(&self) -> u64 {
         self.transfer.missing()
@@ -279,12 +284,11 @@ fn is_idle(paths: &[&PathBuf], idle: Duration) -> bool {
 
 /// True if there was one of them.
 fn remove_files(paths: &[&PathBuf]) -> bool {
-    let removed = paths.iter().map(|path| match remove_if_there(path) {
-        Ok(removed) => removed,
-        Err(error) => {
+    let removed = paths.iter().map(|path| {
+        let removed = remove_if_there(path).inspect_err(|error| {
             tracing::warn!(%error, "cannot remove a file of an incoming copy");
-            false
-        }
+        });
+        removed.unwrap_or(false)
     });
     // All of them, so no short cut.
     removed.filter(|removed| *removed).count() > 0

@@ -41,6 +41,9 @@ pub trait Copy: Send + Sync {
     /// Which leaves are there; `None`: all.
     fn leaves(&self) -> Option<Leaves>;
 
+    /// Whether nothing more comes of a partial one, so that the source may have a better one.
+    fn is_over(&self) -> bool;
+
     /// One whole leaf, checked just now; `None` if it is not there or is damaged.
     fn leaf(&self, index: u64) -> impl Future<Output = Option<Bytes>> + Send;
 }
@@ -159,7 +162,8 @@ impl<S: Source> Server<S> {
                 }
             };
             let blob = request.blob;
-            let copy = match open.take().filter(|(of, _)| *of == blob) {
+            let copy = match open.take().filter(|(of, copy): &(Blob, S::Copy)| *of == blob && !copy.is_over())
+            {
                 Some((_, copy)) => Some(copy),
                 None => self.source.open(&blob).await,
             };

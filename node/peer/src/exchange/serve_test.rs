@@ -75,6 +75,18 @@ async fn what_is_not_there_is_missing_and_other_blobs_are_unknown() {
 }
 
 #[tokio::test]
+async fn a_copy_that_was_given_up_is_not_what_a_stream_goes_on_with() {
+    let test = TestBlob::new(5 * MIB);
+    let server = Server::new(TestSource::new(&test, Manner::GivenUp), Limits::default());
+    let mut stream = connect(&server, 7);
+    assert!(matches!(ask(&mut stream, test.blob, What::Leaves(0..1)).await, Answer::Missing(_)));
+    let Answer::Here { length: 0, holding } = ask(&mut stream, test.blob, What::Have).await else {
+        panic!("another copy is there by now")
+    };
+    assert_eq!(holding.leaves, None, "whole");
+}
+
+#[tokio::test]
 async fn a_busy_node_says_so_within_the_patience_of_the_other_side() {
     let test = TestBlob::new(5 * MIB);
     let limits = Limits { answers: [1, 1, 1], turn: Duration::from_millis(50), ..Limits::default() };

@@ -64,6 +64,8 @@ pub(crate) enum Manner {
     Partial(u64),
     /// Its copy breaks at this leaf, after the header.
     Damaged(u64),
+    /// Its first copy has nothing and was given up: another one took its place.
+    GivenUp,
 }
 
 #[derive(Clone)]
@@ -71,11 +73,12 @@ pub(crate) struct TestSource {
     pub(crate) test: TestBlob,
     pub(crate) manner: Manner,
     pub(crate) served: Arc<AtomicU64>,
+    opened: Arc<AtomicU64>,
 }
 
 impl TestSource {
     pub(crate) fn new(test: &TestBlob, manner: Manner) -> Self {
-        Self { test: test.clone(), manner, served: Arc::default() }
+        Self { test: test.clone(), manner, served: Arc::default(), opened: Arc::default() }
     }
 }
 
@@ -83,7 +86,9 @@ impl Source for TestSource {
     type Copy = Self;
 
     async fn open(&self, blob: &Blob) -> Option<Self> {
-        (*blob == self.test.blob).then(|| self.clone())
+        let is_first = self.opened.fetch_add(1, Ordering::Relaxed) == 0;
+        let manner = if self.manner == Manner::GivenUp && !is_first { Manner::Honest } else { self.manner };
+        (*blob == self.test.blob).then(|| Self { manner, ..self.clone() })
     }
 }
 
@@ -94,10 +99,18 @@ impl Copy for TestSource {
     }
 
     fn leaves(&self) -> Option<Leaves> {
-        let Manner::Partial(end) = self.manner else { return None };
+        let end = match self.manner {
+            Manner::Partial(end) => end,
+            Manner::GivenUp => 0,
+            _ => return None,
+        };
         let mut leaves = Leaves::none(self.test.cut().leaves());
         (0..end).for_each(|leaf| _ = leaves.insert(leaf));
         Some(leaves)
+    }
+
+    fn is_over(&self) -> bool {
+        self.manner == Manner::GivenUp
     }
 
     async fn leaf(&self, index: u64) -> Option<Bytes> {
