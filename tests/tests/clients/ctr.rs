@@ -13,10 +13,10 @@ use crate::{setup, stranger};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A containerd of the test's own. Dropping it stops it: killed, it would leave mounts behind.
-struct Containerd(Daemon);
+pub(crate) struct Containerd(Daemon);
 
 impl Containerd {
-    fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
         let socket = sandbox.text("containerd.sock");
         let configuration = format!(
             "version = 2\nroot = \"{}\"\nstate = \"{}\"\n\

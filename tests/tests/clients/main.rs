@@ -12,6 +12,7 @@ mod crane;
 mod ctr;
 mod docker;
 mod helm;
+mod mixed;
 mod nodes;
 mod oras;
 mod podman;
