@@ -41,6 +41,8 @@ fn address(node: &Node) -> PeerAddress {
 }
 
 fn main() {
+    // As the node does at its start.
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(8 << 20)));
     let (a, b) = (node(1), node(2));
     a.members.send_replace([b.peers.key()].into_iter().collect());
     b.members.send_replace([a.peers.key()].into_iter().collect());

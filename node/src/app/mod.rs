@@ -58,7 +58,7 @@ use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use figures::figures;
 use membership::Joining;
-use process::{print, raise_open_files, watch_signals};
+use process::{keep_pages, print, raise_open_files, watch_signals};
 
 /// Running requests may take this long after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -74,6 +74,7 @@ pub(crate) fn run(config: Config) -> Result<()> {
         bail!("the clock says it is before 2020: set it (NTP), tokens and leases depend on it");
     }
     raise_open_files();
+    keep_pages();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
 }
 
