@@ -11,7 +11,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("config", &["auth", "http", "registry", "telemetry"]),
     ("data_dir", &[]),
     ("http", &["telemetry"]),
-    ("auth", &["data_dir"]),
+    ("auth", &["data_dir", "telemetry"]),
     ("adapters", &["auth", "http"]),
     ("registry", &["adapters"]),
     ("jobs", &["adapters", "registry", "telemetry"]),

@@ -17,7 +17,8 @@ use benches::report::{Outcome, Report};
 use benches::size::parse_size;
 use benches::workload::read::Reference;
 use benches::workload::{
-    BlobGet, BlobPush, FillRepositories, FillTags, ImagePush, Operation, Read, Upload, fresh_base,
+    AccessKey, AuthorizationToken, BlobGet, BlobPush, FillRepositories, FillTags, ImagePush, Operation, Read,
+    Upload, fresh_base,
 };
 use clap::{Parser, Subcommand};
 use hyper::Method;
@@ -104,6 +105,15 @@ enum Workload {
         #[arg(long, default_value_t = 1000)]
         page: u32,
     },
+    /// Ask Amazon ECR's API for a password
+    AuthorizationToken {
+        /// File with an access key, as `shoal key create --output json` prints it
+        #[arg(long)]
+        key: std::path::PathBuf,
+        /// Region of the signature
+        #[arg(long, default_value = "local")]
+        region: String,
+    },
     /// Set many tags of one image
     FillTags,
     /// Make many repositories with one image each
@@ -130,12 +140,18 @@ impl Workload {
             Self::ImagePush { .. } => "image-push",
             Self::TagList { .. } => "tag-list",
             Self::Catalog { .. } => "catalog",
+            Self::AuthorizationToken { .. } => "authorization-token",
             Self::FillTags => "fill-tags",
             Self::FillRepositories => "fill-repositories",
         }
     }
 
-    async fn prepare(&self, connection: &mut Connection, repository: &str) -> anyhow::Result<Operation> {
+    async fn prepare(
+        &self,
+        connection: &mut Connection,
+        repository: &str,
+        url: &str,
+    ) -> anyhow::Result<Operation> {
         let repository = repository.to_owned();
         Ok(match self {
             Self::BlobGet { size, path, bytes_per_second } => {
@@ -162,6 +178,11 @@ impl Workload {
             }),
             Self::Catalog { page } => {
                 Operation::Read(Read { method: Method::GET, path: format!("/v2/_catalog?n={page}") })
+            }
+            Self::AuthorizationToken { key, region } => {
+                let key: AccessKey = serde_json::from_slice(&std::fs::read(key)?)?;
+                let host = url.split_once("://").map_or(url, |(_, host)| host).trim_end_matches('/');
+                Operation::AuthorizationToken(AuthorizationToken::new(&key, region, host)?)
             }
             Self::FillTags => Operation::FillTags(FillTags::prepare(connection, &repository).await?),
             Self::FillRepositories => {
@@ -206,7 +227,7 @@ async fn run(options: &Options) -> anyhow::Result<Report> {
     let mut connection = Connection::open(Arc::clone(&target)).await?;
     let operation = options
         .workload
-        .prepare(&mut connection, &options.repository)
+        .prepare(&mut connection, &options.repository, &options.url)
         .await
         .context("prepare the workload")?;
     drop(connection);
@@ -233,6 +254,9 @@ async fn login_for(options: &Options) -> anyhow::Result<Arc<Target>> {
         _ => Purpose::Repository(options.repository.clone()),
     };
     let target = Target::new(&options.url)?;
+    if matches!(options.workload, Workload::AuthorizationToken { .. }) {
+        return Ok(Arc::new(target));
+    }
     Ok(Arc::new(login(target, options.user.as_ref(), &purpose).await.context("log in")?))
 }
 

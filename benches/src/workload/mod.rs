@@ -3,6 +3,7 @@
 //! Owns the requests and what is prepared for them. Speaks the OCI distribution API and Docker's
 //! catalog, nothing of a particular server. Counting and timing belong to `drive`.
 
+pub mod authorization;
 pub mod blob_get;
 pub mod blob_push;
 pub mod fill;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use crate::LoadError;
 use crate::client::Connection;
 
+pub use authorization::{AccessKey, AuthorizationToken};
 pub use blob_get::BlobGet;
 pub use blob_push::{BlobPush, Upload};
 pub use fill::{FillRepositories, FillTags};
@@ -43,6 +45,8 @@ pub enum Operation {
     BlobGet(BlobGet),
     /// Pushes a blob that nobody has.
     BlobPush(BlobPush),
+    /// Asks for a password.
+    AuthorizationToken(AuthorizationToken),
     /// Reads a small document: manifest, page of tags or of repositories.
     Read(Read),
     /// Pushes an image that nobody has.
@@ -68,6 +72,7 @@ impl Operation {
         match self {
             Self::BlobGet(operation) => operation.step(connection, deadline).await,
             Self::BlobPush(operation) => operation.step(connection, number).await,
+            Self::AuthorizationToken(operation) => operation.step(connection).await,
             Self::Read(operation) => operation.step(connection).await,
             Self::ImagePush(operation) => operation.step(connection, number).await,
             Self::FillTags(operation) => operation.step(connection, number).await,

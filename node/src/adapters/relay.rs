@@ -23,8 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::members::Directory;
-use crate::http::request_id::RequestId;
-use crate::http::server::Connection;
+use crate::http::server::{Connection, RequestId};
 
 /// To connect to the other node.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
 //! the state itself is. Edges get none; they stand where nobody watches.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use cluster::{Metadata, ReadError};
@@ -57,11 +57,20 @@ pub(crate) struct Secrets {
     keyring: Arc<Keyring>,
     /// The newest key that most voters were seen to have; 0: none.
     shared: Arc<AtomicU32>,
+    /// When others were last asked for keys that a client named, in seconds since 1970.
+    asked_s: Arc<AtomicU64>,
 }
 
 impl Secrets {
     pub(crate) fn new(peers: Peers, metadata: Metadata, directory: Directory, keyring: Keyring) -> Self {
-        Self { peers, metadata, directory, keyring: Arc::new(keyring), shared: Arc::default() }
+        Self {
+            peers,
+            metadata,
+            directory,
+            keyring: Arc::new(keyring),
+            shared: Arc::default(),
+            asked_s: Arc::default(),
+        }
     }
 
     /// Answers other nodes from now on.
@@ -177,7 +186,13 @@ impl Secrets {
     /// Whether the key of that number is here. Who has none at all asks others; whoever makes up numbers makes nobody ask.
     pub(crate) async fn has(&self, number: u32) -> bool {
         let knows = || self.keyring.keys().iter().any(|key| key.number == number);
-        knows() || self.keyring.keys().is_empty() && self.exchange().await.is_ok() && knows()
+        if knows() || !self.keyring.keys().is_empty() {
+            return knows();
+        }
+        let now_s = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        // Once a second, whoever asks how often.
+        let is_due = self.asked_s.swap(now_s, Relaxed) != now_s;
+        is_due && self.exchange().await.is_ok() && knows()
     }
 
     /// What any full node sealed for `owner`. Asks others for a key that is not here. Dropping it loses nothing.

@@ -1,8 +1,10 @@
 //! What a token says: of whom, for what, for how long; and whether it counts for them still.
 
 use cluster_core::access::Caller;
+use cluster_core::record::KeyState;
 use cluster_core::state::StateResult;
-use cluster_core::state::principal::{identity, role};
+use cluster_core::state::principal::robot_token::TokenId;
+use cluster_core::state::principal::{access_key, identity, revoked, role};
 use cluster_core::view::View;
 use proto::arn::PrincipalArn;
 use serde::{Deserialize, Serialize};
@@ -27,9 +29,12 @@ pub(super) struct Claims {
     /// In authorization tokens: the only region where they count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) region: Option<String>,
-    /// In authorization tokens: the access key that they were asked for with.
+    /// In authorization tokens and what is bought with them: the access key that these were asked for with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<String>,
+    /// In access tokens: the authorization token that they were asked for with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) authorization: Option<String>,
     /// In access tokens: the robot token that they were asked for with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) robot: Option<String>,
@@ -62,6 +67,12 @@ impl Claims {
     /// # Errors
     /// The state could not be read.
     pub(super) fn proof<V: View>(&self, view: &V, caller: &Caller) -> StateResult<Option<Proof>, V> {
+        if let Some(id) = &self.authorization {
+            let Some(id) = robot::parse_id(id) else { return Ok(None) };
+            if !self.counts(view, caller, &id)? {
+                return Ok(None);
+            }
+        }
         let Some(id) = &self.robot else {
             let proof = if *caller == Caller::Anonymous { Proof::Nothing } else { Proof::Token };
             return Ok(Some(proof));
@@ -69,6 +80,25 @@ impl Claims {
         let Some(id) = robot::parse_id(id) else { return Ok(None) };
         let record = robot::alive(view, &id)?;
         Ok(record.filter(|record| *caller == record.owner.clone().into()).map(|_| Proof::Robot(id)))
+    }
+}
+
+impl Claims {
+    /// Whether the authorization token of that id counts: it was not revoked, nor the key that it was asked for with.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    pub(super) fn counts<V: View>(&self, view: &V, caller: &Caller, id: &TokenId) -> StateResult<bool, V> {
+        if revoked::is_revoked(view, id)? {
+            return Ok(false);
+        }
+        let Some(key) = &self.key else {
+            // A role has no keys: it ends with its session, or is voided with all of the role's.
+            return Ok(matches!(caller, Caller::Session { .. }));
+        };
+        let Ok(key) = key.parse() else { return Ok(false) };
+        let record = access_key::access_key(view, &key)?;
+        Ok(record.is_some_and(|record| record.state == KeyState::Active && *caller == record.owner.into()))
     }
 }
 
@@ -111,6 +141,7 @@ mod tests {
             password: None,
             region: None,
             key: None,
+            authorization: None,
             robot: robot.map(str::to_owned),
             issued_ms,
         }

@@ -20,10 +20,9 @@ use proto::policy::key::ConditionKey;
 
 use super::policies::{Parsed, Place, PolicyCache};
 use super::{Identity, Proof, robot};
-use crate::http::request_id::RequestId;
-use crate::http::server::Connection;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::log;
+use crate::telemetry::request_id::RequestId;
 
 /// Whether somebody may do something, as HTTP tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +46,6 @@ pub(crate) struct Client {
     pub(crate) tls: bool,
     /// What the request is called.
     pub(crate) request: RequestId,
-}
-
-impl From<&Connection> for Client {
-    fn from(connection: &Connection) -> Self {
-        Self { address: connection.remote.ip(), tls: connection.tls, request: connection.request }
-    }
 }
 
 impl Client {

@@ -38,7 +38,7 @@ fn robot(caller: Caller, id: TokenId) -> Identity {
 
 fn with_scopes(caller: Caller, scopes: &[&str]) -> Identity {
     let grants = Grant::intersect(scopes.iter().copied(), |_, _| true);
-    Identity { caller, proof: Proof::Token, grants: Some(grants) }
+    Identity { grants: Some(grants), ..Identity::of(caller, Proof::Token) }
 }
 
 fn ask(decider: &Decider, world: &World, identity: &Identity, wanted: &Wanted) -> Verdict {

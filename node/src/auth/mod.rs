@@ -25,6 +25,7 @@ use cluster::{Metadata, ReadError, StateReader, StorageError};
 use cluster_core::access::{Action, Caller, Wanted};
 use cluster_core::state::StateError;
 use cluster_core::state::principal::robot_token::TokenId;
+use proto::credential::AccessKeyId;
 use proto::identity::AccountId;
 
 use login::{Login, LoginName};
@@ -86,16 +87,29 @@ pub(crate) struct Identity {
     pub(crate) proof: Proof,
     /// With a bearer token: what it was issued for. Without: no limit beside the decision.
     pub(crate) grants: Option<Vec<Grant>>,
+    /// With an authorization token: what ends with it.
+    pub(crate) authorization: Option<Authorization>,
+}
+
+/// An authorization token: what is bought with it ends no later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Authorization {
+    /// Its id, by which it can be revoked.
+    id: TokenId,
+    /// The lasting access key that it was asked for with; a role has none.
+    key: Option<AccessKeyId>,
+    /// When it ends, in seconds since 1970.
+    ends: u64,
 }
 
 impl Identity {
     /// Nobody in particular.
     pub(crate) const ANONYMOUS: Self =
-        Self { caller: Caller::Anonymous, proof: Proof::Nothing, grants: None };
+        Self { caller: Caller::Anonymous, proof: Proof::Nothing, grants: None, authorization: None };
 
     /// Somebody whom no scope limits.
     pub(crate) fn of(caller: Caller, proof: Proof) -> Self {
-        Self { caller, proof, grants: None }
+        Self { caller, proof, grants: None, authorization: None }
     }
 
     /// Whether the token, if there is one, was issued for that.
@@ -163,8 +177,7 @@ impl Authenticator {
         if scheme.eq_ignore_ascii_case("basic") {
             let (user, password) = basic(credentials).ok_or(AuthError::Invalid)?;
             if user == AWS_USER {
-                let caller = self.tokens.verify_password(&self.local()?, password.expose())?;
-                return Ok(Identity::of(caller, Proof::Token));
+                return self.tokens.verify_password(&self.local()?, password.expose());
             }
             self.log_in(&user, &password, address).await
         } else if scheme.eq_ignore_ascii_case("bearer") {

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use cluster::StateReader;
 use cluster_core::access::Caller;
 use cluster_core::key::RepositoryId;
-use cluster_core::record::{KeyState, NodeKind};
+use cluster_core::record::NodeKind;
 use cluster_core::state;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use lru::LruCache;
@@ -19,7 +19,7 @@ use proto::identity::{NodeId, Region, RegistryId};
 use super::claims::Claims;
 use super::node_key::NodeKey;
 use super::scope::Grant;
-use super::{AuthError, Identity, Proof, login, robot, unread};
+use super::{AuthError, Authorization, Identity, Proof, login, robot, unread};
 
 /// The service that tokens are for, as challenges name it.
 pub(crate) const SERVICE: &str = "shoal";
@@ -87,8 +87,15 @@ impl Tokens {
             Proof::Robot(id) => Some(robot::show_id(id)),
             _ => None,
         };
-        let claims = self.claim(&identity.caller, SERVICE, ACCESS_SECONDS)?;
-        self.sign(&Claims { access, robot, ..claims }.not_before(log_time_ms))
+        let left = identity
+            .authorization
+            .as_ref()
+            .map_or(u64::MAX, |bought| bought.ends.saturating_sub(unix_seconds()));
+        let claims = self.claim(&identity.caller, SERVICE, ACCESS_SECONDS.min(left))?;
+        let authorization = identity.authorization.as_ref().map(|bought| robot::show_id(bought.id));
+        let key =
+            identity.authorization.as_ref().and_then(|bought| bought.key.as_ref()).map(ToString::to_string);
+        self.sign(&Claims { access, robot, authorization, key, ..claims }.not_before(log_time_ms))
     }
 
     /// A refresh token, void once the principal's password is another one.
@@ -142,24 +149,19 @@ impl Tokens {
     }
 
     /// Whose authorization token it is, unless it was revoked, alone, with all that its owner had, or with its key.
-    pub(crate) fn verify_password(&self, reader: &StateReader, token: &str) -> Result<Caller, AuthError> {
+    pub(crate) fn verify_password(&self, reader: &StateReader, token: &str) -> Result<Identity, AuthError> {
         let claims = self.claims(reader, token, PASSWORD)?;
         if claims.region.as_deref() != Some(self.region.as_str()) {
             return Err(AuthError::Invalid);
         }
         let caller = caller_of(reader, &claims)?;
         let id = robot::parse_id(&claims.jti).ok_or(AuthError::Invalid)?;
-        let is_revoked = state::principal::revoked::is_revoked(reader, &id).map_err(unread)?;
-        let counts = match &claims.key {
-            // A role has no keys: it ends with its session, or is voided with all of the role's.
-            None => matches!(caller, Caller::Session { .. }),
-            Some(key) => {
-                let key: AccessKeyId = key.parse().map_err(|_| AuthError::Invalid)?;
-                let record = state::principal::access_key::access_key(reader, &key).map_err(unread)?;
-                record.is_some_and(|record| record.state == KeyState::Active && caller == record.owner.into())
-            }
-        };
-        if counts && !is_revoked { Ok(caller) } else { Err(AuthError::Invalid) }
+        if !claims.counts(reader, &caller, &id).map_err(unread)? {
+            return Err(AuthError::Invalid);
+        }
+        let key = claims.key.as_deref().and_then(|key| key.parse().ok());
+        let authorization = Some(Authorization { id, key, ends: claims.exp });
+        Ok(Identity { authorization, ..Identity::of(caller, Proof::Token) })
     }
 
     fn sign(&self, claims: &Claims) -> Result<String, TokenError> {
@@ -184,6 +186,7 @@ impl Tokens {
             password: None,
             region: None,
             key: None,
+            authorization: None,
             robot: None,
             issued_ms: Some(now_ms),
         })
@@ -194,7 +197,7 @@ impl Tokens {
         let claims = self.claims(reader, token, SERVICE)?;
         let caller = caller_of(reader, &claims)?;
         let proof = claims.proof(reader, &caller).map_err(unread)?.ok_or(AuthError::Invalid)?;
-        Ok(Identity { caller, proof, grants: Some(claims.access.clone()) })
+        Ok(Identity { grants: Some(claims.access.clone()), ..Identity::of(caller, proof) })
     }
 
     /// Whose refresh token it is, if their password is still the one it was issued for.
@@ -204,7 +207,7 @@ impl Tokens {
         let login = login::login(reader, caller).map_err(unread)?;
         let login = login.filter(|login| claims.password == Some(fingerprint(&login.password_hash)));
         let caller = login.map(|login| login.caller).ok_or(AuthError::Invalid)?;
-        Ok(Identity { caller, proof: Proof::Password, grants: None })
+        Ok(Identity::of(caller, Proof::Password))
     }
 
     fn claims(&self, reader: &StateReader, token: &str, audience: &str) -> Result<Arc<Claims>, AuthError> {

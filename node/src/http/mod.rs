@@ -4,7 +4,6 @@
 
 pub(crate) mod file_frames;
 pub(crate) mod public_url;
-pub(crate) mod request_id;
 pub(crate) mod server;
 pub(crate) mod stream;
 pub(crate) mod tls;

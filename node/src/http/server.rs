@@ -22,10 +22,10 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::file_frames::FileFrames;
-use super::request_id::RequestId;
 use super::stream::{Activity, GuardedStream, UNSENT_BYTES};
 use super::tracked::{RequestActivity, Tracked};
 use crate::telemetry::metrics::ConnectionMetrics;
+pub(crate) use crate::telemetry::request_id::RequestId;
 
 /// Most connections at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16_384;

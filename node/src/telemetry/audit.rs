@@ -29,6 +29,8 @@ const FILES: u64 = 16;
 const LEAST_FILE: u64 = 64 << 10;
 /// Longest line that is read.
 const MAX_LINE: u64 = 64 << 10;
+/// Longest reason, in characters: names of statements are their authors'.
+const MAX_REASON: usize = 512;
 /// Lines and bytes of one page.
 const PAGE: usize = 1000;
 const PAGE_BYTES: u64 = 1 << 20;
@@ -74,7 +76,8 @@ impl Audit {
 
     /// Writes the entry down, soon.
     pub(crate) fn note(&self, entry: &Entry) {
-        let line = serde_json::to_string(entry).ok();
+        let reason = entry.reason.chars().take(MAX_REASON).collect();
+        let line = serde_json::to_string(&Entry { reason, ..entry.clone() }).ok();
         let sent = line.zip(self.sender.as_ref()).is_some_and(|(line, sender)| sender.try_send(line).is_ok());
         if !sent {
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
@@ -246,10 +249,15 @@ fn read(directory: &Path, since_ms: u64, next: Option<&str>) -> io::Result<Page>
         while page.entries.len() < PAGE && taken < PAGE_BYTES {
             let mut line = Vec::new();
             let length = lines.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? as u64;
-            if length == 0 || line.last() != Some(&b'\n') {
+            let is_whole = line.last() == Some(&b'\n');
+            if length == 0 || !is_whole && length < MAX_LINE {
                 break;
             }
             (at, taken) = (at + length, taken + length);
+            if !is_whole {
+                // None of ours is so long; its end is read as a line, which it is not.
+                continue;
+            }
             let entry = serde_json::from_slice::<Entry>(&line).ok();
             page.entries.extend(entry.filter(|entry| entry.time_ms >= since_ms));
         }

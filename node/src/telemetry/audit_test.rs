@@ -88,6 +88,21 @@ fn the_log_is_bounded_and_a_place_in_it_stays_good() {
 }
 
 #[test]
+fn lines_that_are_too_long_are_cut_or_passed_over() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let audit = Audit::open(directory.path().to_owned(), 64 << 20).expect("opened");
+    audit.note(&Entry { reason: "\u{7f}".repeat(100_000), ..entry(0) });
+    written(&audit, 1);
+    assert_eq!(all(&audit, 0)[0].reason.chars().count(), MAX_REASON);
+    let newest = files(directory.path()).expect("files")[0];
+    let mut file = OpenOptions::new().append(true).open(path(directory.path(), newest)).expect("a file");
+    file.write_all(&[b'x'; 200_000]).and_then(|()| file.write_all(b"\n")).expect("written");
+    audit.note(&entry(1));
+    written(&audit, 2);
+    assert_eq!(all(&audit, 0).len(), 2, "what comes behind is read");
+}
+
+#[test]
 fn what_cannot_be_written_is_counted() {
     let directory = tempfile::tempdir().expect("a directory");
     let audit = Audit::open(directory.path().to_owned(), 0).expect("opened");

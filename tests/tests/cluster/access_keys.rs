@@ -61,6 +61,11 @@ fn a_key_made_at_one_node_signs_at_all_and_its_passwords_log_in_everywhere() {
     let bought = Client::basic(edge.host(), "AWS", &passwords[0]).get(renewable).send();
     bought.assert_status(200);
     assert_eq!(bought.json()["refresh_token"], Value::Null);
+    let full = Client::basic(cluster.nodes[1].host(), "AWS", &passwords[0]);
+    let bearer = full.token(&["repository:team/app:pull"]);
+    let with_bearer =
+        |node: &Server| Client::bearer(node.host(), &bearer).get("/v2/team/app/manifests/v1").send().status;
+    assert_eq!(with_bearer(&cluster.nodes[0]), 200);
     // Another region's password is for another registry.
     let elsewhere = client.clone().in_region("eu-west-1").password(cluster.nodes[0].host());
     assert_eq!(log_in(&cluster.nodes[0], &elsewhere), 401);
@@ -78,6 +83,7 @@ fn a_key_made_at_one_node_signs_at_all_and_its_passwords_log_in_everywhere() {
             error_type(&answer) == "400 UnrecognizedClientException"
         });
         wait_until("its passwords to be worth nothing", SOON, || log_in(node, &passwords[0]) == 401);
+        wait_until("what they bought to be worth nothing", SOON, || with_bearer(node) == 401);
     }
     assert!(operate(&cluster.nodes[2], &["key", "enable", &id]).status.success());
     wait_until("the key to count again", SOON, || log_in(&cluster.nodes[0], &passwords[0]) == 200);

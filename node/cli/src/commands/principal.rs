@@ -55,7 +55,8 @@ fn table(entity: &Entity) -> String {
         ("policies", entity.policies.join(", ")),
     ];
     if entity.kind != Kind::Role {
-        rows.push((members, entity.members.join(", ")));
+        let more = if entity.more { ", and more" } else { "" };
+        rows.push((members, format!("{}{more}", entity.members.join(", "))));
     }
     rows.extend(entity.has_password.map(|has| ("password", if has { "yes" } else { "no" }.to_owned())));
     rows.extend(entity.max_session_seconds.map(|seconds| ("longest session", format!("{seconds} s"))));

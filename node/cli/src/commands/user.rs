@@ -33,10 +33,10 @@ pub enum Command {
         #[arg(long, conflicts_with = "new_password")]
         remove: bool,
         #[command(flatten)]
-        name: Name,
+        whose: Whose,
     },
     /// End a user's sessions: tokens that it was given are void.
-    Logout(Name),
+    Logout(Whose),
     /// Put a user into a group, whose policies it has from now on.
     Join {
         #[command(flatten)]
@@ -57,6 +57,22 @@ pub enum Command {
     Delete(Gone),
 }
 
+/// Of whom it is.
+#[derive(Debug, clap::Args)]
+pub struct Whose {
+    /// Path and name; without it, who asks, be it root or a user
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    within: Within,
+}
+
+impl Whose {
+    fn told(&self) -> String {
+        self.name.as_ref().map_or("who asked".to_owned(), |name| format!("user {name}"))
+    }
+}
+
 pub(crate) fn run(command: Command) -> Result<String, ClientError> {
     match command {
         Command::Create { new_password, name: Name { name, within } } => {
@@ -66,15 +82,17 @@ pub(crate) fn run(command: Command) -> Result<String, ClientError> {
         }
         Command::List(within) => principal::list(Kind::User, &within),
         Command::Show(name) => principal::show(Kind::User, name),
-        Command::Password { new_password, remove: _, name: Name { name, within } } => {
+        Command::Password { new_password, remove: _, whose } => {
             let password = new_password.as_deref().map(read_password).transpose()?;
-            let told =
-                format!("user {name} has {} password", if password.is_some() { "another" } else { "no" });
-            within.change(&IamCall::UpdateLoginProfile { user: Some(name), password }, &told)
+            let which = if password.is_some() { "another" } else { "no" };
+            let told = format!("{} has {which} password", whose.told());
+            let Whose { name: user, within } = whose;
+            within.change(&IamCall::UpdateLoginProfile { user, password }, &told)
         }
-        Command::Logout(Name { name, within }) => {
-            let told = format!("sessions of user {name} are over");
-            within.change(&IamCall::RevokeSessions { user: Some(name) }, &told)
+        Command::Logout(whose) => {
+            let told = format!("sessions of {} are over", whose.told());
+            let Whose { name: user, within } = whose;
+            within.change(&IamCall::RevokeSessions { user }, &told)
         }
         Command::Join { name: Name { name: user, within }, group } => {
             let told = format!("user {user} is in group {group}");

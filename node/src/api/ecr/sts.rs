@@ -54,6 +54,8 @@ async fn handle(ecr: &Ecr, parts: &Parts, body: Body) -> Result<(&'static str, S
         .await
         .map_err(|_| Fault::invalid("the form is too long or did not come whole"))?;
     let hash = Digest::of(Algorithm::Sha256, &body);
+    // What is bought here counts at every node for hours: not by what a node knows that was cut off.
+    ecr.api.registry.metadata.read().await.map_err(|error| Fault::unavailable(&error))?;
     let signatory = ecr.signed.signatures.signatory(&signed, &hash).await.inspect_err(|error| {
         if matches!(error, SignatureError::Refused(_)) {
             ecr.api.metrics.refused_logins.inc();

@@ -23,6 +23,9 @@ pub struct Entity {
     pub policies: Vec<String>,
     /// Of a user: its groups. Of a group: its users, at most 1000.
     pub members: Vec<String>,
+    /// Whether the group has more users than these.
+    #[serde(default)]
+    pub more: bool,
     /// Of a user: whether a password lets it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub has_password: Option<bool>,

@@ -124,6 +124,8 @@ const WITHOUT_RESOURCE_SIDE: [&str; 2] = ["ecr:GetAuthorizationToken", "ecr-publ
 /// account (`iam:`): one that says `*` means ECR's actions, though it is written so.
 const WITH_RESOURCE_SIDE: [&str; 2] = ["ecr", "ecr-public"];
 
+/// What nobody may without a trust policy.
+const ASSUME_ROLE: &str = "sts:AssumeRole";
 /// The service whose actions a role's trust policy speaks of.
 const WITH_TRUST: &str = "sts";
 
@@ -152,6 +154,10 @@ pub fn evaluate<'p>(request: &Request, policies: &Policies<'p>) -> Decision<'p> 
     let own = if request.caller.is_root() { Some(AllowReason::Root) } else { identity.allow.map(allowed) };
     match trust {
         Some(trust) => become_role(request, own, trust),
+        // There is no such role.
+        None if request.action.as_str().eq_ignore_ascii_case(ASSUME_ROLE) => {
+            Decision::Deny(DenyReason::NoTrust)
+        }
         None => combine(request, own, strongest(repository, registry)),
     }
 }

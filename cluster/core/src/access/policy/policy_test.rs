@@ -531,5 +531,6 @@ fn a_role_becomes_only_whom_it_trusts() {
     // A trust policy says nothing of anything else, and no other policy of a resource says who may become a role.
     case(user(OWNER)).trust(&trusts(&alice(OWNER))).denied(NO_ALLOW);
     let registry = r#"{"Effect":"Allow","Principal":"*","NotAction":"ecr:PutImage","Resource":"*"}"#;
-    wants(OWNER).registry(registry).denied(NO_ALLOW);
+    wants(OWNER).registry(registry).denied("the role's trust policy does not allow it");
+    wants(OWNER).identity(ASSUME).denied("the role's trust policy does not allow it");
 }

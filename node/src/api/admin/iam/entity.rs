@@ -37,8 +37,12 @@ pub(super) async fn update_role(
     trust_policy: Option<String>,
     max_session_seconds: Option<u32>,
 ) -> Answer {
-    let action = if trust_policy.is_some() { "iam:UpdateAssumeRolePolicy" } else { "iam:UpdateRole" };
-    let role = desk.entity(action, EntityKind::Role, name)?;
+    // Each of both, if both are changed.
+    if trust_policy.is_some() {
+        desk.entity("iam:UpdateAssumeRolePolicy", EntityKind::Role, name)?;
+    }
+    let needed = max_session_seconds.map_or("iam:UpdateAssumeRolePolicy", |_| "iam:UpdateRole");
+    let role = desk.entity(needed, EntityKind::Role, name)?;
     trust_policy.as_deref().map_or(Ok(()), super::policy::trust)?;
     let tokens_valid_from_ms = accounts::from_now_on(desk.admin).await?;
     let Entity { account, name, .. } = role;
@@ -67,6 +71,7 @@ pub(super) async fn get(desk: &Desk<'_>, named: &Named) -> Answer {
         created_ms: 0,
         policies: policies.into_iter().map(|(name, _)| name.to_string()).collect(),
         members: Vec::new(),
+        more: false,
         has_password: None,
         trust_policy: None,
         max_session_seconds: None,
@@ -82,6 +87,7 @@ pub(super) async fn get(desk: &Desk<'_>, named: &Named) -> Answer {
             let record = group::group(&reader, &entity.account, &entity.name)?.ok_or_else(unknown)?;
             shown.created_ms = record.head.created_ms;
             let members = group::members(&reader, &entity.account, &entity.name, None, PAGE)?;
+            shown.more = members.more;
             shown.members = members.items.into_iter().map(|user| user.head.name.to_string()).collect();
         }
         EntityKind::Role => {

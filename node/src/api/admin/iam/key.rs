@@ -32,7 +32,9 @@ pub(super) async fn create(desk: &Desk<'_>, user: Option<&str>) -> Answer {
 /// All, without their secrets.
 pub(super) async fn list(desk: &Desk<'_>, user: Option<&str>) -> Answer {
     let owner = desk.owner("iam:ListAccessKeys", user)?;
-    let keys = access_key::access_keys(&desk.admin.metadata.read().await?, &owner)?;
+    let reader = desk.admin.metadata.read().await?;
+    desk.owner_exists(&reader, &owner)?;
+    let keys = access_key::access_keys(&reader, &owner)?;
     let show = |(id, record): (AccessKeyId, AccessKeyRecord)| AccessKeyInfo {
         id: id.to_string(),
         is_active: record.state == KeyState::Active,

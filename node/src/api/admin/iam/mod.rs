@@ -14,9 +14,11 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
+use cluster::StateReader;
 use cluster_core::access::{Caller, Resource, Wanted};
 use cluster_core::command::{Command, PrincipalCommand, Response};
 use cluster_core::record::{Entity, EntityKind, Owner};
+use cluster_core::state::principal::{group, role, user as user_state};
 use proto::admin::iam::{Done, IamCall, Kind};
 use proto::identity::AccountId;
 use serde::{Deserialize, Serialize};
@@ -131,6 +133,24 @@ impl Desk<'_> {
         };
         self.may(action, owner.clone().into())?;
         Ok(owner)
+    }
+
+    /// Refuses what does not exist by this very path and case: rows of policies are found without them.
+    fn exists(&self, view: &StateReader, entity: &Entity) -> Result<(), Refusal> {
+        let (account, name) = (&entity.account, &entity.name);
+        let exists = match entity.kind {
+            EntityKind::User => user_state::user(view, account, name)?.is_some(),
+            EntityKind::Group => group::group(view, account, name)?.is_some(),
+            EntityKind::Role => role::role(view, account, name)?.is_some(),
+        };
+        if exists { Ok(()) } else { Err(Refusal::NotFound("there is no such principal")) }
+    }
+
+    /// The same of who has keys and tokens; root always does.
+    fn owner_exists(&self, view: &StateReader, owner: &Owner) -> Result<(), Refusal> {
+        let Owner::User(account, name) = owner else { return Ok(()) };
+        let (account, name) = (account.clone(), name.clone());
+        self.exists(view, &Entity { account, kind: EntityKind::User, name })
     }
 
     /// Changes something that the caller may change.

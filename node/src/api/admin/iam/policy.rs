@@ -48,7 +48,9 @@ pub(super) async fn put(desk: &Desk<'_>, entity: &Named, name: &str, document: S
 
 pub(super) async fn get(desk: &Desk<'_>, entity: &Named, name: &str) -> Answer {
     let (entity, name) = of(desk, "Get", entity, name)?;
-    let text = policy::policy(&desk.admin.metadata.read().await?, &entity, &name)?;
+    let reader = desk.admin.metadata.read().await?;
+    desk.exists(&reader, &entity)?;
+    let text = policy::policy(&reader, &entity, &name)?;
     show(text.ok_or(Refusal::NotFound("there is no such policy"))?)
 }
 

@@ -47,6 +47,7 @@ pub(super) async fn create(
 pub(super) async fn list(desk: &Desk<'_>, user: Option<&str>) -> Answer {
     let owner = desk.owner("shoal:ListRobotTokens", user)?;
     let reader = desk.admin.metadata.read().await?;
+    desk.owner_exists(&reader, &owner)?;
     let now = state::log_time(&reader)?;
     let tokens = robot_token::robot_tokens_of_owner(&reader, &owner, None, PAGE)?.items;
     let show = |(id, record): (TokenId, RobotTokenRecord)| RobotTokenInfo {

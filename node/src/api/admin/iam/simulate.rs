@@ -1,5 +1,7 @@
 //! What would be decided (IAM: `SimulatePrincipalPolicy`): the same decision as requests get, from the same state.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use cluster_core::access::{Action, Caller, Context, Resource, Wanted};
 use cluster_core::key::RepositoryId;
 use cluster_core::record::{Entity, EntityKind};
@@ -10,6 +12,7 @@ use proto::policy::action::ActionName;
 use proto::policy::key::ConditionKey;
 
 use super::{Answer, Desk, Refusal, answer};
+use crate::telemetry::log::now_ms;
 
 /// Most values of a context, and bytes of one.
 const MOST_VALUES: usize = 100;
@@ -89,7 +92,10 @@ fn parse_context(values: Vec<(String, String)>) -> Result<Context, Refusal> {
     if values.len() > MOST_VALUES || values.iter().any(|(_, value)| value.len() > MOST_BYTES) {
         return Err(Refusal::Invalid(format!("at most {MOST_VALUES} values of at most {MOST_BYTES} bytes")));
     }
-    let mut context = Context::default();
+    let (mut context, now) = (Context::default(), now_ms() / 1000);
+    let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(now));
+    context.insert(ConditionKey::CurrentTime, time.to_string());
+    context.insert(ConditionKey::EpochTime, now.to_string());
     for (key, value) in values {
         context.insert(key.parse::<ConditionKey>().map_err(Refusal::invalid)?, value);
     }

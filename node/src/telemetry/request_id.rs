@@ -11,6 +11,9 @@ pub(crate) struct RequestId {
     number: u64,
 }
 
+/// 2⁶⁴ over the golden ratio.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
 impl RequestId {
     /// Of no request.
     #[cfg(test)]
@@ -25,7 +28,9 @@ impl RequestId {
             u64::from_be_bytes(bytes)
         });
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        Self { process: *PROCESS, number: NUMBER.fetch_add(1, Ordering::Relaxed) }
+        // Any odd factor keeps them apart; nobody need see how many there were.
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed).wrapping_mul(SPREAD) ^ *PROCESS;
+        Self { process: *PROCESS, number }
     }
 }
 
