@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cluster::Metadata;
+use cluster_core::state;
 use peer::{Members, PeerAddress};
 use proto::identity::{MAX_HOSTS, NodeId};
 use tokio::sync::watch;
@@ -76,6 +77,17 @@ impl Directory {
 }
 
 impl Known {
+    /// Whether it is news.
+    fn note(&mut self, sighting: Sighting) -> bool {
+        let Some(node) = node_of(sighting.address.key().as_bytes()) else { return false };
+        let is_news =
+            self.sighted.get(&node).is_none_or(|(held, _)| held.incarnation <= sighting.incarnation);
+        if is_news {
+            self.sighted.insert(node, (sighting, Instant::now()));
+        }
+        is_news
+    }
+
     /// The members with all places where they may be, those that were heard of first.
     fn addresses(&self, now: Instant) -> BTreeMap<NodeId, PeerAddress> {
         let mut all = self.members.clone();
@@ -128,19 +140,11 @@ impl Announcer {
         self.publish();
     }
 
-    /// A start was heard of, from the node itself or from a member. An older one is no news.
+    /// A start was heard of, from the node itself, from a member or from a record. An older one is no news.
     pub(crate) fn heard(&self, sighting: Sighting) {
-        let Some(node) = node_of(sighting.address.key().as_bytes()) else { return };
-        {
-            let mut known = self.known();
-            let is_news =
-                known.sighted.get(&node).is_none_or(|(held, _)| held.incarnation <= sighting.incarnation);
-            if !is_news {
-                return;
-            }
-            known.sighted.insert(node, (sighting, Instant::now()));
+        if self.known().note(sighting) {
+            self.publish();
         }
-        self.publish();
     }
 
     /// The latest start of `node` that was heard of.
@@ -148,14 +152,27 @@ impl Announcer {
         self.known().sighted.get(&node).map(|(sighting, _)| sighting.clone())
     }
 
-    /// Says who the group's members are now. None, of a node that waits to be added, leaves what is known.
+    /// Says who the group's members are now, and where their records have them: the membership follows a record
+    /// only while somebody leads, so of nodes that stopped in between it says where they were before. No member,
+    /// of a node that waits to be added, leaves what is known.
     pub(crate) fn announce(&self, metadata: &Metadata) {
         let present = metadata.members().borrow().clone();
         let addresses: Vec<PeerAddress> =
             present.members.values().filter_map(|member| member.address.parse().ok()).collect();
-        if !addresses.is_empty() {
-            self.set(addresses);
+        if addresses.is_empty() {
+            return;
         }
+        // A state that cannot be read stops this node elsewhere.
+        let records = metadata.local().ok().and_then(|reader| state::node::nodes(&reader).ok());
+        {
+            let mut known = self.known();
+            for (_, record) in records.unwrap_or_default() {
+                if let Some(address) = record.address() {
+                    known.note(Sighting { incarnation: record.incarnation, address });
+                }
+            }
+        }
+        self.set(addresses);
     }
 
     /// Follows the group's membership until `stop`.
