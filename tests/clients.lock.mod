@@ -4,6 +4,7 @@ module shoal/clients
 go 1.26.7
 
 tool (
+	github.com/awslabs/amazon-ecr-credential-helper/ecr-login/cli/docker-credential-ecr-login
 	github.com/google/go-containerregistry/cmd/crane
 	github.com/opencontainers/distribution-spec/conformance
 	github.com/regclient/regclient/cmd/regctl

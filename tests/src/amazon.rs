@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cluster::operate;
+use crate::principal::{DEFAULT_ACCOUNT, done};
 use crate::process::{Finished, finish};
 use crate::sandbox::built_clients;
 use crate::server::{Server, workspace};
@@ -20,9 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// # Panics
 /// When it cannot be made.
 pub fn access_key(node: &Server) -> Value {
-    let made = operate(node, &["key", "create", "--output", "json"]);
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    serde_json::from_slice(&made.stdout).expect("a document")
+    access_key_of(node, DEFAULT_ACCOUNT)
+}
+
+/// The same of the root of an account that [`create_account`](crate::principal::create_account) made.
+///
+/// # Panics
+/// As [`access_key`].
+pub fn access_key_of(node: &Server, account: &str) -> Value {
+    let made = done(node, account, &["key", "create", "--output", "json"]);
+    serde_json::from_str(&made).unwrap_or_default()
 }
 
 /// Runs a Python script that lies beside the tests, or the AWS CLI (`aws`), with `key` against the nodes at `hosts`; the

@@ -13,6 +13,8 @@ use crate::raw::{Answer, Connection};
 #[derive(Clone, Debug)]
 pub struct Client {
     host: String,
+    /// What it calls the server, if not by its address.
+    name: Option<String>,
     source: IpAddr,
     authorization: Option<String>,
 }
@@ -20,7 +22,12 @@ pub struct Client {
 impl Client {
     /// Without credentials. `host` is `address:port`.
     pub fn anonymous(host: &str) -> Self {
-        Self { host: host.to_owned(), source: IpAddr::V4(Ipv4Addr::LOCALHOST), authorization: None }
+        Self {
+            host: host.to_owned(),
+            name: None,
+            source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            authorization: None,
+        }
     }
 
     /// With a user name and password in every request.
@@ -48,6 +55,12 @@ impl Client {
     #[must_use]
     pub fn to(&self, host: &str) -> Self {
         Self { host: host.to_owned(), ..self.clone() }
+    }
+
+    /// The same, calling the server by that name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self.clone() }
     }
 
     /// `address:port` of the server.
@@ -141,7 +154,8 @@ impl Request<'_> {
 
     /// The request as it goes over the wire. `POST`, `PUT` and `PATCH` without a body say so.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.client.host);
+        let name = self.client.name.as_ref().unwrap_or(&self.client.host);
+        let mut head = format!("{} {} HTTP/1.1\r\nHost: {name}\r\n", self.method, self.target);
         head.push_str(&self.client.authorization_line());
         for (name, value) in &self.headers {
             let _ = write!(head, "{name}: {value}\r\n");

@@ -22,7 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const SYSTEM: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
 
 /// Clients that `tests/install` builds; all others come from Debian.
-const BUILT: [&str; 7] = ["crane", "oras", "regctl", "cosign", "helm", "conformance", "conformance-1.1"];
+const BUILT: [&str; 8] = [
+    "crane",
+    "oras",
+    "regctl",
+    "cosign",
+    "helm",
+    "docker-credential-ecr-login",
+    "conformance",
+    "conformance-1.1",
+];
 
 /// A home for clients that talk to one registry.
 #[derive(Debug)]

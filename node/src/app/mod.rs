@@ -148,7 +148,8 @@ async fn serve(config: Config) -> Result<()> {
 /// What a person needs to go on.
 fn announce(config: &Config, address: SocketAddr) -> Result<()> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let host = config.public_url.as_ref().map_or_else(|| address.to_string(), |url| url.host().to_owned());
+    let host =
+        config.hosts.public_url.as_ref().map_or_else(|| address.to_string(), |url| url.host().to_owned());
     print(&format!(
         "listening on {scheme}://{address}\nlog in with: docker login {host} --username {ROOT_USER}\n"
     ))
@@ -239,8 +240,8 @@ fn access(
     audit: Arc<Audit>,
 ) -> (Arc<Authenticator>, Arc<Decider>, Facts) {
     let default_registry = cluster.registry.clone();
-    let tokens = Tokens::new(key, cluster.cluster_id, default_registry.region.clone());
-    let authenticator = Authenticator::new(metadata.clone(), default_registry.account.clone(), tokens);
+    let tokens = Tokens::new(key, cluster.cluster_id, default_registry.clone());
+    let authenticator = Authenticator::new(metadata.clone(), tokens);
     let facts = Facts { anonymous_pull: config.anonymous_pull, default_registry };
     (authenticator, Arc::new(Decider::new(facts.clone(), audit)), facts)
 }
@@ -280,7 +281,7 @@ impl Node {
             authenticator: authenticator.clone(),
             decider: decider.clone(),
             facts: facts.clone(),
-            public_url: config.public_url.clone(),
+            hosts: config.hosts.clone(),
             metrics: metrics.requests.clone(),
             relay,
         };

@@ -23,6 +23,9 @@ pub(super) struct Claims {
     pub(super) iat: u64,
     pub(super) jti: String,
     pub(super) access: Vec<Grant>,
+    /// In access tokens: the only registry where they count; absent in those of old releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) registry: Option<String>,
     /// In refresh tokens: which password they stand for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) password: Option<String>,
@@ -138,6 +141,7 @@ mod tests {
             iat: 2,
             jti: String::new(),
             access: Vec::new(),
+            registry: None,
             password: None,
             region: None,
             key: None,

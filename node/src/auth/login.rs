@@ -1,6 +1,6 @@
 //! Whom a user name of Basic credentials means, and which password is theirs.
 //!
-//! Owns the form of these names: `root` and users of the default account by their names alone, those of any account as
+//! Owns the form of these names: `root` and users of the registry's account by their names alone, those of any account as
 //! `<account>/<name>`. Names stand without their paths, in their own case. `AWS` and what begins with `robot$` mean
 //! tokens; a user who is called so gives the account as well.
 

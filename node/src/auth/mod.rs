@@ -26,7 +26,7 @@ use cluster_core::access::{Action, Caller, Wanted};
 use cluster_core::state::StateError;
 use cluster_core::state::principal::robot_token::TokenId;
 use proto::credential::AccessKeyId;
-use proto::identity::AccountId;
+use proto::identity::{AccountId, RegistryId};
 
 use login::{Login, LoginName};
 use password::Passwords;
@@ -144,8 +144,6 @@ fn unread(error: StateError<StorageError>) -> AuthError {
 /// Checks credentials against the replicated state.
 pub(crate) struct Authenticator {
     metadata: Metadata,
-    /// Of users who name no other.
-    default_account: AccountId,
     passwords: Passwords,
     throttle: Throttle,
     /// Issues and verifies bearer tokens.
@@ -153,17 +151,18 @@ pub(crate) struct Authenticator {
 }
 
 impl Authenticator {
-    /// For the cluster whose default account it is.
-    pub(crate) fn new(metadata: Metadata, default_account: AccountId, tokens: Tokens) -> Arc<Self> {
+    /// With nothing remembered.
+    pub(crate) fn new(metadata: Metadata, tokens: Tokens) -> Arc<Self> {
         let (passwords, throttle) = (Passwords::new(), Throttle::default());
-        Arc::new(Self { metadata, default_account, passwords, throttle, tokens })
+        Arc::new(Self { metadata, passwords, throttle, tokens })
     }
 
-    /// Who sent these headers from `address`. No `Authorization` at all is the anonymous principal.
+    /// Who sent these headers from `address` to `registry`. No `Authorization` at all is the anonymous principal.
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
         address: IpAddr,
+        registry: &RegistryId,
     ) -> Result<Identity, AuthError> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = values.next() else {
@@ -177,11 +176,11 @@ impl Authenticator {
         if scheme.eq_ignore_ascii_case("basic") {
             let (user, password) = basic(credentials).ok_or(AuthError::Invalid)?;
             if user == AWS_USER {
-                return self.tokens.verify_password(&self.local()?, password.expose());
+                return self.tokens.verify_password(&self.local()?, password.expose(), &registry.region);
             }
-            self.log_in(&user, &password, address).await
+            self.log_in(&user, &password, address, &registry.account).await
         } else if scheme.eq_ignore_ascii_case("bearer") {
-            self.tokens.verify(&self.local()?, credentials.trim())
+            self.tokens.verify(&self.local()?, credentials.trim(), registry)
         } else {
             Err(AuthError::Invalid)
         }
@@ -191,19 +190,20 @@ impl Authenticator {
         self.metadata.local().map_err(AuthError::Unavailable)
     }
 
-    /// Whose `password` it is: a user's, a root's, or the secret of a robot token.
+    /// Whose `password` it is: a user's, a root's, or the secret of a robot token. Who names no account is of `account`.
     pub(crate) async fn log_in(
         &self,
         user: &str,
         password: &Secret,
         address: IpAddr,
+        account: &AccountId,
     ) -> Result<Identity, AuthError> {
         if let Some(id) = robot::id_of(user) {
             // Too random to be guessed: neither slow nor throttled.
             let owner = robot::owner(&self.local()?, &id, password).map_err(unread)?;
             return owner.map(|owner| Identity::of(owner, Proof::Robot(id))).ok_or(AuthError::Invalid);
         }
-        let name = LoginName::parse(user, &self.default_account);
+        let name = LoginName::parse(user, account);
         let login = name.find(&self.local()?).map_err(unread)?;
         let is_theirs = self.is_password(&name.to_string(), password, login.as_ref(), address).await?;
         let login = login.filter(|_| is_theirs).ok_or(AuthError::Invalid)?;

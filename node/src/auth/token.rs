@@ -60,26 +60,28 @@ pub(crate) struct Tokens {
     node: NodeId,
     key: EncodingKey,
     issuer: String,
-    region: Region,
+    /// Of access tokens that name none, which releases before registries had hosts gave.
+    default: RegistryId,
     verified: Mutex<LruCache<Digest, Arc<Claims>>>,
 }
 
 impl Tokens {
     /// Signs as `key`'s node, for the cluster with this id.
-    pub(crate) fn new(key: &NodeKey, cluster_id: [u8; 16], region: Region) -> Self {
+    pub(crate) fn new(key: &NodeKey, cluster_id: [u8; 16], default: RegistryId) -> Self {
         Self {
             node: key.node(),
             key: EncodingKey::from_ed_der(key.pkcs8()),
             issuer: format!("shoal:{:032x}", u128::from_be_bytes(cluster_id)),
-            region,
+            default,
             verified: Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN))),
         }
     }
 
-    /// A token for [`ACCESS_SECONDS`].
+    /// A token for [`ACCESS_SECONDS`], for repositories of `registry`.
     pub(crate) fn issue(
         &self,
         identity: &Identity,
+        registry: &RegistryId,
         access: Vec<Grant>,
         log_time_ms: u64,
     ) -> Result<String, TokenError> {
@@ -95,7 +97,8 @@ impl Tokens {
         let authorization = identity.authorization.as_ref().map(|bought| robot::show_id(bought.id));
         let key =
             identity.authorization.as_ref().and_then(|bought| bought.key.as_ref()).map(ToString::to_string);
-        self.sign(&Claims { access, robot, authorization, key, ..claims }.not_before(log_time_ms))
+        let registry = Some(registry.to_string());
+        self.sign(&Claims { access, registry, robot, authorization, key, ..claims }.not_before(log_time_ms))
     }
 
     /// A refresh token, void once the principal's password is another one.
@@ -149,9 +152,14 @@ impl Tokens {
     }
 
     /// Whose authorization token it is, unless it was revoked, alone, with all that its owner had, or with its key.
-    pub(crate) fn verify_password(&self, reader: &StateReader, token: &str) -> Result<Identity, AuthError> {
+    pub(crate) fn verify_password(
+        &self,
+        reader: &StateReader,
+        token: &str,
+        region: &Region,
+    ) -> Result<Identity, AuthError> {
         let claims = self.claims(reader, token, PASSWORD)?;
-        if claims.region.as_deref() != Some(self.region.as_str()) {
+        if claims.region.as_deref() != Some(region.as_str()) {
             return Err(AuthError::Invalid);
         }
         let caller = caller_of(reader, &claims)?;
@@ -183,6 +191,7 @@ impl Tokens {
             iat: now,
             jti: format!("{:032x}", u128::from_be_bytes(random)),
             access: Vec::new(),
+            registry: None,
             password: None,
             region: None,
             key: None,
@@ -192,9 +201,18 @@ impl Tokens {
         })
     }
 
-    /// Whose access token it is and what it is for.
-    pub(crate) fn verify(&self, reader: &StateReader, token: &str) -> Result<Identity, AuthError> {
+    /// Whose access token it is and what it is for. It counts for the one registry that it was issued for.
+    pub(crate) fn verify(
+        &self,
+        reader: &StateReader,
+        token: &str,
+        registry: &RegistryId,
+    ) -> Result<Identity, AuthError> {
         let claims = self.claims(reader, token, SERVICE)?;
+        let issued_for = claims.registry.clone().unwrap_or_else(|| self.default.to_string());
+        if issued_for != registry.to_string() {
+            return Err(AuthError::Invalid);
+        }
         let caller = caller_of(reader, &claims)?;
         let proof = claims.proof(reader, &caller).map_err(unread)?.ok_or(AuthError::Invalid)?;
         Ok(Identity { grants: Some(claims.access.clone()), ..Identity::of(caller, proof) })

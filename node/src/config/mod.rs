@@ -18,7 +18,7 @@ use proto::join::JoinToken;
 pub(crate) use source::Flags;
 
 use crate::auth::Secret;
-use crate::http::public_url::PublicUrl;
+use crate::http::registry_host::Hosts;
 use crate::registry::edge::Limits;
 use crate::telemetry::log::LogFormat;
 
@@ -29,8 +29,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where HTTP is served; port 0 takes any free one.
     pub(crate) listen: SocketAddr,
-    /// Where clients reach the registry, if that is not what their requests say.
-    pub(crate) public_url: Option<PublicUrl>,
+    /// Where clients reach the registries, if that is not what their requests say.
+    pub(crate) hosts: Hosts,
     /// The node's region, and that of the default registry when the cluster is created.
     pub(crate) region: Region,
     /// The node's zone.

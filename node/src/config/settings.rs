@@ -10,6 +10,7 @@ use proto::join::JoinToken;
 use super::source::{Value, Values};
 use super::{Config, TlsFiles, exchange};
 use crate::auth::Secret;
+use crate::http::registry_host::Hosts;
 use crate::registry::edge::Limits;
 use crate::telemetry::log::LogFormat;
 
@@ -25,6 +26,10 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
     let public_url = values.get("public_url").and_then(|_| {
         let wanted = "http:// or https:// and a host such as https://registry.example, without a path,";
         parse(values, "public_url", "", wanted, mistakes)
+    });
+    let registry_host = values.get("registry_host").and_then(|_| {
+        let wanted = "a host with {account} and {region} such as {account}.dkr.ecr.{region}.registry.example";
+        parse(values, "registry_host", "", wanted, mistakes)
     });
     let region = parse(values, "region", "local", "1 to 63 characters of a-z, 0-9 and -", mistakes);
     let zone = parse(values, "zone", "a", "1 to 63 characters of a-z, 0-9 and -", mistakes);
@@ -63,7 +68,7 @@ pub(super) fn resolve(values: &Values, mistakes: &mut Vec<String>) -> Option<Con
     Some(Config {
         data_dir,
         listen: listen?,
-        public_url,
+        hosts: Hosts { public_url, template: registry_host },
         region: region?,
         zone: zone?,
         root_password,

@@ -98,7 +98,7 @@ fn plain_http_on_an_open_address_must_be_asked_for() {
 fn a_public_url_is_taken_from_each_source_or_refused_by_name() {
     let file = file("public_url = \"https://registry.example/\"\n");
     let path = file.path().to_str().expect("a path");
-    let url = |config: Config| config.public_url.map(|url| url.to_string());
+    let url = |config: Config| config.hosts.public_url.map(|url| url.to_string());
     let taken = url(load(&["--config", path], &[]).expect("accepted"));
     assert_eq!(taken.as_deref(), Some("https://registry.example"));
     let taken = url(load(&[], &[("SHOAL_PUBLIC_URL", "http://a:1")]).expect("accepted"));

@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The settings, by the name they have in the file.
-pub(super) const NAMES: [&str; 28] = [
+pub(super) const NAMES: [&str; 29] = [
     "data_dir",
     "listen",
     "public_url",
+    "registry_host",
     "region",
     "zone",
     "root_password_file",
@@ -55,6 +56,11 @@ pub(crate) struct Flags {
     /// proxy [env: SHOAL_PUBLIC_URL] [default: what each request says]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// What the hosts of registries are called, such as `{account}.dkr.ecr.{region}.registry.example`, with a port
+    /// if it is needed; names of ECR's shape mean their registry in any case
+    /// [env: SHOAL_REGISTRY_HOST] [default: the client's name for this node, ECR's shape before it]
+    #[arg(long, value_name = "TEMPLATE")]
+    registry_host: Option<String>,
     /// Region of this node [env: SHOAL_REGION] [default: local]
     #[arg(long, value_name = "NAME")]
     region: Option<String>,
@@ -149,6 +155,7 @@ impl Flags {
             "data_dir" => self.data_dir.as_ref(),
             "listen" => self.listen.as_ref(),
             "public_url" => self.public_url.as_ref(),
+            "registry_host" => self.registry_host.as_ref(),
             "region" => self.region.as_ref(),
             "zone" => self.zone.as_ref(),
             "root_password_file" => self.root_password_file.as_ref(),

@@ -4,6 +4,7 @@
 
 pub(crate) mod file_frames;
 pub(crate) mod public_url;
+pub(crate) mod registry_host;
 pub(crate) mod server;
 pub(crate) mod stream;
 pub(crate) mod tls;

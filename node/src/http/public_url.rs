@@ -14,6 +14,10 @@ impl PublicUrl {
     pub(crate) fn host(&self) -> &str {
         self.0.split_once("://").map_or("", |(_, host)| host)
     }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.0.starts_with("https://")
+    }
 }
 
 impl fmt::Display for PublicUrl {

@@ -17,6 +17,7 @@ mod nodes;
 mod oras;
 mod podman;
 mod regctl;
+mod registries;
 mod skopeo;
 
 use tests::layout::hello_program;

@@ -4,6 +4,7 @@
 //! went wrong and ends with 1.
 
 mod decisions;
+mod hosts;
 
 use tests::amazon::{access_key, run};
 use tests::cluster::Cluster;

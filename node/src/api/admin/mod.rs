@@ -126,7 +126,8 @@ impl Admin {
 
     /// Who asks. Tokens are for pulls and pushes (XT10).
     async fn authenticate(&self, headers: &HeaderMap, connection: &Connection) -> Result<Identity, Refusal> {
-        match self.authenticator.authenticate(headers, connection.remote.ip()).await {
+        let registry = &self.facts.default_registry;
+        match self.authenticator.authenticate(headers, connection.remote.ip(), registry).await {
             Ok(Identity { proof: Proof::Robot(_) | Proof::Token, .. }) | Err(AuthError::Invalid) => {
                 Err(Refusal::LoginNeeded)
             }

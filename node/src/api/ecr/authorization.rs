@@ -31,8 +31,8 @@ pub(super) fn token(call: &Call<'_>) -> Result<Output, Failure> {
     if registries.is_empty() {
         registries.push(call.registry.account.clone());
     }
-    // One node answers for all registries.
-    let endpoint = call.endpoint()?;
-    let entries = registries.iter().map(|_| entry().with("proxyEndpoint", endpoint.as_str()));
+    let urls: Result<Vec<String>, Failure> =
+        registries.iter().map(|account| call.registry_url(account)).collect();
+    let entries = urls?.into_iter().map(|url| entry().with("proxyEndpoint", url));
     Ok(Output::new().with_list("authorizationData", entries))
 }

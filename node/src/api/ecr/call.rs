@@ -9,7 +9,7 @@ use cluster_core::key::RepositoryId;
 use cluster_core::state;
 use proto::credential::AccessKeyId;
 use proto::ecr::{Failure, Input, Name, Operation, Output, PageToken};
-use proto::identity::RegistryId;
+use proto::identity::{AccountId, RegistryId};
 use proto::name::{RepositoryName, Tag};
 use proto::policy::action::ActionName;
 use proto::sigv4::SigV4Error;
@@ -18,6 +18,7 @@ use super::{Ecr, refused, unread};
 use crate::auth::decider::Verdict;
 use crate::auth::{Identity, Proof};
 use crate::http::public_url::is_host;
+use crate::http::registry_host::Came;
 use crate::http::server::Connection;
 use crate::registry::Registry;
 
@@ -87,16 +88,23 @@ impl Call<'_> {
         self.of_registry().with("repositoryName", name.as_str())
     }
 
-    /// Where the client reaches the registry: as it was configured, or as the request says, whose host is signed.
+    /// Where the client reaches this node, as it was configured, or as the request says, whose host is signed.
     pub(super) fn endpoint(&self) -> Result<String, Failure> {
-        if let Some(url) = &self.ecr.api.public_url {
-            return Ok(url.to_string());
-        }
+        Ok(self.ecr.api.hosts.url(self.came()?))
+    }
+
+    /// Where clients reach the registry of `account` in the region of the signature.
+    pub(super) fn registry_url(&self, account: &AccountId) -> Result<String, Failure> {
+        let registry = RegistryId { account: account.clone(), region: self.registry.region.clone() };
+        let api = &self.ecr.api;
+        Ok(api.hosts.url_of(&registry, &api.facts.default_registry, self.came()?))
+    }
+
+    fn came(&self) -> Result<Came<'_>, Failure> {
         let header = self.parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let host = header.or(self.parts.uri.authority().map(|authority| authority.as_str()));
-        let scheme = if self.connection.tls { "https" } else { "http" };
         let host = host.filter(|host| is_host(host)).ok_or_else(Failure::server)?;
-        Ok(format!("{scheme}://{host}"))
+        Ok(Came { host, tls: self.connection.tls })
     }
 
     /// Refuses unless the caller may do what the operation is called to the repository.

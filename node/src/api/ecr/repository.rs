@@ -200,7 +200,7 @@ fn one(
     created_ms: u64,
     settings: &RepositorySettings,
 ) -> Result<Output, Failure> {
-    let endpoint = call.endpoint()?;
+    let endpoint = call.registry_url(&call.registry.account)?;
     let host = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, host)| host);
     let output = call
         .about(name)

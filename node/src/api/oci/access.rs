@@ -7,29 +7,25 @@ use cluster::ReadError;
 use cluster_core::access::{Action, Verb, Wanted};
 use proto::name::{Reference, RepositoryName, Tag};
 
+use super::Exchange;
 use super::error::{Code, OciError};
 use super::manifest::MAX_TAGS;
 use super::operation::{Operation, UploadVerb};
 use super::query::Query;
 use super::upload::MAX_SOURCES;
-use super::{Api, Exchange};
 use crate::auth::decider::Verdict;
 use crate::auth::token::SERVICE;
 use crate::auth::{AuthError, Identity};
 use crate::http::public_url::is_host;
-use crate::http::server::Connection;
+use crate::http::registry_host::Came;
 
 /// Who asks for `operation`, if they may.
-pub(super) async fn authorize(
-    api: &Api,
-    parts: &Parts,
-    connection: &Connection,
-    operation: &Operation,
-) -> Result<Identity, OciError> {
-    let host = host(parts)?;
-    let realm = realm(api, host, connection);
+pub(super) async fn authorize(exchange: &Exchange<'_>, operation: &Operation) -> Result<Identity, OciError> {
+    let Exchange { api, parts, connection, registry, .. } = exchange;
+    let realm = realm(exchange)?;
     let challenge = |problem| challenge(parts, &realm, operation, problem);
-    let identity = match api.authenticator.authenticate(&parts.headers, connection.remote.ip()).await {
+    let known = api.authenticator.authenticate(&parts.headers, connection.remote.ip(), registry).await;
+    let identity = match known {
         Ok(identity) => identity,
         Err(AuthError::Invalid) => {
             api.metrics.refused_logins.inc();
@@ -44,7 +40,7 @@ pub(super) async fn authorize(
     if *operation == Operation::Base && identity.grants.is_some() {
         return Ok(identity);
     }
-    match decide(api, parts, connection, operation, &identity)? {
+    match decide(exchange, operation, &identity)? {
         Verdict::Allowed => Ok(identity),
         Verdict::LoginNeeded if identity.grants.is_some() => Err(challenge(Some("insufficient_scope"))),
         Verdict::LoginNeeded => Err(challenge(None)),
@@ -54,22 +50,17 @@ pub(super) async fn authorize(
 }
 
 /// Whether all of it may be done: what moves several tags is decided on for each.
-fn decide(
-    api: &Api,
-    parts: &Parts,
-    connection: &Connection,
-    operation: &Operation,
-    identity: &Identity,
-) -> Result<Verdict, ReadError> {
+fn decide(exchange: &Exchange<'_>, operation: &Operation, identity: &Identity) -> Result<Verdict, ReadError> {
+    let Exchange { api, connection, .. } = exchange;
     let (reader, wanted) =
-        (api.registry.metadata.local()?, api.wanted(action(operation), operation.repository()));
+        (api.registry.metadata.local()?, exchange.wanted(action(operation), operation.repository()));
     let mut each: Vec<Wanted> =
-        tags(parts, operation).into_iter().map(|tag| wanted.clone().of_tag(tag)).collect();
+        tags(exchange.parts, operation).into_iter().map(|tag| wanted.clone().of_tag(tag)).collect();
     if each.is_empty() {
         each.push(wanted);
     }
     for wanted in &each {
-        let verdict = api.decider.authorize(&reader, identity, connection.into(), wanted)?;
+        let verdict = api.decider.authorize(&reader, identity, (*connection).into(), wanted)?;
         if verdict != Verdict::Allowed {
             return Ok(verdict);
         }
@@ -95,11 +86,8 @@ fn tags(parts: &Parts, operation: &Operation) -> Vec<Tag> {
 /// The challenge for a mount whose sources the caller may read, though not with this token (A8).
 pub(super) fn mount_challenge(exchange: &Exchange<'_>, name: &RepositoryName) -> OciError {
     let operation = Operation::StartUpload(name.clone());
-    match host(exchange.parts) {
-        Ok(host) => {
-            let realm = realm(exchange.api, host, exchange.connection);
-            challenge(exchange.parts, &realm, &operation, Some("insufficient_scope"))
-        }
+    match realm(exchange) {
+        Ok(realm) => challenge(exchange.parts, &realm, &operation, Some("insufficient_scope")),
         Err(error) => error,
     }
 }
@@ -134,13 +122,10 @@ fn scope(operation: &Operation) -> Option<String> {
     }
 }
 
-/// The token endpoint as the client reaches us, since clients drop credentials when the host changes (A10).
-/// Without a configured URL that is what the request says; behind a TLS proxy its scheme would be wrong (L12).
-fn realm(api: &Api, host: &str, connection: &Connection) -> String {
-    match &api.public_url {
-        Some(url) => format!("{url}/token"),
-        None => format!("{}://{host}/token", if connection.tls { "https" } else { "http" }),
-    }
+/// The token endpoint as the client reaches us.
+fn realm(exchange: &Exchange<'_>) -> Result<String, OciError> {
+    let came = Came { host: host(exchange.parts)?, tls: exchange.connection.tls };
+    Ok(format!("{}/token", exchange.api.hosts.url(came)))
 }
 
 /// 401 with where to get a token, and for what.
@@ -168,7 +153,7 @@ fn mount_sources(parts: &Parts, operation: &Operation) -> Vec<RepositoryName> {
 }
 
 /// The one host that the request names (RFC 9112 §3.2).
-fn host(parts: &Parts) -> Result<&str, OciError> {
+pub(super) fn host(parts: &Parts) -> Result<&str, OciError> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next(), parts.uri.authority()) {
         (Some(host), None, _) => host.to_str().unwrap_or_default(),

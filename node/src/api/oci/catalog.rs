@@ -13,8 +13,7 @@ use super::{Exchange, reply};
 pub(super) async fn list(exchange: &Exchange<'_>) -> Result<Response, OciError> {
     let query = exchange.query();
     let limit = query.page_size()?;
-    let registry = &exchange.api.facts.default_registry;
-    let page = exchange.api.registry.repositories(registry, query.get("last"), limit).await?;
+    let page = exchange.api.registry.repositories(&exchange.registry, query.get("last"), limit).await?;
     let names: Vec<&str> = page.items.iter().map(RepositoryName::as_str).collect();
     let mut response = reply::json(StatusCode::OK, json!({"repositories": names}).to_string());
     if let (true, Some(last)) = (page.more, names.last()) {

@@ -66,8 +66,7 @@ fn wanted(operation: &Operation) -> Option<Wanted> {
 }
 
 fn audience(exchange: &Exchange<'_>, operation: &Operation) -> Result<Audience, OciError> {
-    let (api, name) = (exchange.api, operation.repository());
-    match api.may(&Identity::ANONYMOUS, exchange.connection, action(operation), name)? {
+    match exchange.might(&Identity::ANONYMOUS, action(operation), operation.repository())? {
         Verdict::Allowed => Ok(Audience::Public),
         _ => Ok(Audience::Private),
     }

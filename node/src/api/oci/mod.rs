@@ -31,13 +31,14 @@ use axum::routing::{any, get};
 use cluster::ReadError;
 use cluster_core::access::{Action, Facts, Resource, Wanted};
 use cluster_core::key::RepositoryId;
+use proto::identity::RegistryId;
 use proto::name::RepositoryName;
 use tracing::Instrument;
 
 use crate::adapters::relay::Relay;
 use crate::auth::decider::{Decider, Verdict};
 use crate::auth::{Authenticator, Identity};
-use crate::http::public_url::PublicUrl;
+use crate::http::registry_host::Hosts;
 use crate::http::server::Connection;
 use crate::registry::Registry;
 use crate::telemetry::metrics::{OperationLabels, RequestLabels, RequestMetrics};
@@ -58,8 +59,8 @@ pub(crate) struct Api {
     pub(crate) decider: Arc<Decider>,
     /// What decisions depend on, beside policies.
     pub(crate) facts: Facts,
-    /// Where clients reach the registry, if an operator says so.
-    pub(crate) public_url: Option<PublicUrl>,
+    /// The names under which clients reach it.
+    pub(crate) hosts: Hosts,
     /// What is counted.
     pub(crate) metrics: RequestMetrics,
     /// The way to uploads and blobs that other nodes hold; none for requests that were passed on already.
@@ -71,17 +72,52 @@ struct Exchange<'a> {
     api: &'a Api,
     parts: &'a Parts,
     connection: &'a Connection,
+    /// Whose repositories its names mean.
+    registry: RegistryId,
+    /// Nobody, until it is known who asks.
     identity: Identity,
+}
+
+impl<'a> Exchange<'a> {
+    /// Of a request whose host says which registry it is about.
+    fn begin(api: &'a Api, parts: &'a Parts) -> Result<Self, OciError> {
+        let connection =
+            parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
+        let named = api.hosts.registry(access::host(parts)?);
+        let registry = named.unwrap_or_else(|| api.facts.default_registry.clone());
+        Ok(Self { api, parts, connection, registry, identity: Identity::ANONYMOUS })
+    }
 }
 
 impl Exchange<'_> {
     fn repository(&self, name: &RepositoryName) -> RepositoryId {
-        RepositoryId { registry: self.api.facts.default_registry.clone(), name: name.clone() }
+        RepositoryId { registry: self.registry.clone(), name: name.clone() }
+    }
+
+    /// The repository of that name, or the whole registry.
+    fn wanted(&self, action: Action, name: Option<&RepositoryName>) -> Wanted {
+        let resource = match name {
+            Some(name) => Resource::Repository(self.repository(name)),
+            None => Resource::Registry(self.registry.clone()),
+        };
+        Wanted::call(action, resource)
     }
 
     /// Whether the caller may do this as well, in the repository of that name or the whole registry.
     fn may(&self, action: Action, name: Option<&RepositoryName>) -> Result<Verdict, OciError> {
-        self.api.may(&self.identity, self.connection, action, name)
+        self.might(&self.identity, action, name)
+    }
+
+    /// Whether `identity` might do that.
+    fn might(
+        &self,
+        identity: &Identity,
+        action: Action,
+        name: Option<&RepositoryName>,
+    ) -> Result<Verdict, OciError> {
+        let (reader, wanted) = (self.api.registry.metadata.local()?, self.wanted(action, name));
+        let verdict = self.api.decider.may(&reader, identity, self.connection.into(), &wanted);
+        Ok(verdict.map_err(ReadError::from)?)
     }
 
     fn query(&self) -> Query<'_> {
@@ -144,10 +180,8 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
 
 /// Authenticates, decides, acts.
 async fn handle(api: &Api, parts: &Parts, body: Body, operation: Operation) -> Result<Response, OciError> {
-    let connection =
-        parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
-    let identity = access::authorize(api, parts, connection, &operation).await?;
-    let exchange = Exchange { api, parts, connection, identity };
+    let mut exchange = Exchange::begin(api, parts)?;
+    exchange.identity = access::authorize(&exchange, &operation).await?;
     edge::reach_index(&exchange).await?;
     let sight = edge::look(&exchange, &operation).await?;
     if let Some(leader) = edge::goes_to(&exchange, &operation)? {
@@ -218,30 +252,6 @@ impl Operation {
             | Self::StartUpload(name)
             | Self::Upload { repository: name, .. } => Some(name),
         }
-    }
-}
-
-impl Api {
-    fn wanted(&self, action: Action, repository: Option<&RepositoryName>) -> Wanted {
-        let registry = self.facts.default_registry.clone();
-        let resource = match repository {
-            Some(name) => Resource::Repository(RepositoryId { registry, name: name.clone() }),
-            None => Resource::Registry(registry),
-        };
-        Wanted::call(action, resource)
-    }
-
-    /// Whether `identity` might do that: a question beside the one that the request asks.
-    fn may(
-        &self,
-        identity: &Identity,
-        connection: &Connection,
-        action: Action,
-        repository: Option<&RepositoryName>,
-    ) -> Result<Verdict, OciError> {
-        let (reader, wanted) = (self.registry.metadata.local()?, self.wanted(action, repository));
-        let verdict = self.decider.may(&reader, identity, connection.into(), &wanted);
-        Ok(verdict.map_err(ReadError::from)?)
     }
 }
 

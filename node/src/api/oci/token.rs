@@ -12,51 +12,47 @@ use cluster_core::state;
 use proto::name::RepositoryName;
 use serde_json::{Map, Value};
 
-use super::Api;
 use super::error::{Code, OciError};
 use super::query::Query;
+use super::{Api, Exchange};
 use crate::api::body::read_all;
 use crate::auth::decider::Verdict;
 use crate::auth::login::{self, Login};
 use crate::auth::scope::Grant;
 use crate::auth::token::ACCESS_SECONDS;
 use crate::auth::{AuthError, Identity, Proof, Secret};
-use crate::http::server::Connection;
 
 /// Largest form in bytes.
 const MAX_FORM: usize = 64 << 10;
 
 pub(super) async fn handle(api: &Api, parts: &Parts, body: Body) -> Result<Response, OciError> {
-    let connection =
-        parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
+    let exchange = &Exchange::begin(api, parts)?;
     let body = read_all(body, MAX_FORM).await.map_err(|_| {
         OciError::new(Code::Unsupported, "the form is too large or broken").status(StatusCode::BAD_REQUEST)
     })?;
-    if let Some(issued) = issued_by_leader(api, parts, connection, &body).await {
+    if let Some(issued) = issued_by_leader(exchange, &body).await {
         return Ok(issued);
     }
     match parts.method {
-        Method::GET => get(api, parts, connection).await,
-        Method::POST => post(api, parts, &body, connection).await,
+        Method::GET => get(exchange).await,
+        Method::POST => post(exchange, &body).await,
         _ => Err(OciError::new(Code::Unsupported, "use GET or POST").header(header::ALLOW, "GET, POST")),
     }
 }
 
 /// At an edge, the leader's answer while it can be reached: what an edge signs counts nowhere else.
-async fn issued_by_leader(
-    api: &Api,
-    parts: &Parts,
-    connection: &Connection,
-    body: &Bytes,
-) -> Option<Response> {
+async fn issued_by_leader(exchange: &Exchange<'_>, body: &Bytes) -> Option<Response> {
+    let Exchange { api, parts, connection, .. } = exchange;
     api.registry.edge.as_ref()?;
     let leader = api.registry.metadata.leader()?;
     api.relay.as_ref()?.pass(leader, parts, connection, Body::from(body.clone())).await.ok()
 }
 
 /// Basic credentials or none; wrong ones are never answered with an anonymous token (A24).
-async fn get(api: &Api, parts: &Parts, connection: &Connection) -> Result<Response, OciError> {
-    let identity = match api.authenticator.authenticate(&parts.headers, connection.remote.ip()).await {
+async fn get(exchange: &Exchange<'_>) -> Result<Response, OciError> {
+    let Exchange { api, parts, connection, registry, .. } = exchange;
+    let known = api.authenticator.authenticate(&parts.headers, connection.remote.ip(), registry).await;
+    let identity = match known {
         Ok(identity) if identity.grants.is_none() => identity,
         // A token is not what gets a token (XT10).
         Ok(_) => return Err(refuse(api, AuthError::Invalid)),
@@ -65,10 +61,11 @@ async fn get(api: &Api, parts: &Parts, connection: &Connection) -> Result<Respon
     let query = Query::parse(parts.uri.query());
     let kind =
         if query.get("offline_token") == Some("true") { Issue::WithRefresh } else { Issue::AccessOnly };
-    issue(api, connection, &identity, &query, kind)
+    issue(exchange, &identity, &query, kind)
 }
 
-async fn post(api: &Api, parts: &Parts, form: &[u8], connection: &Connection) -> Result<Response, OciError> {
+async fn post(exchange: &Exchange<'_>, form: &[u8]) -> Result<Response, OciError> {
+    let Exchange { api, parts, connection, registry, .. } = exchange;
     let bad =
         |message: &'static str| OciError::new(Code::Unsupported, message).status(StatusCode::BAD_REQUEST);
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -81,7 +78,7 @@ async fn post(api: &Api, parts: &Parts, form: &[u8], connection: &Connection) ->
         Some("password") => {
             let password = Secret::new(form.get("password").unwrap_or_default().to_owned());
             let user = form.get("username").unwrap_or_default();
-            api.authenticator.log_in(user, &password, connection.remote.ip()).await
+            api.authenticator.log_in(user, &password, connection.remote.ip(), &registry.account).await
         }
         Some("refresh_token") => {
             let reader = api.registry.metadata.local()?;
@@ -92,7 +89,7 @@ async fn post(api: &Api, parts: &Parts, form: &[u8], connection: &Connection) ->
     let identity = identity.map_err(|error| refuse(api, error))?;
     let kind =
         if form.get("access_type") == Some("offline") { Issue::WithRefresh } else { Issue::AccessOnly };
-    issue(api, connection, &identity, &form, kind)
+    issue(exchange, &identity, &form, kind)
 }
 
 fn refuse(api: &Api, error: AuthError) -> OciError {
@@ -109,14 +106,14 @@ enum Issue {
 
 /// A token for what is asked and allowed, which may be nothing (A23).
 fn issue(
-    api: &Api,
-    connection: &Connection,
+    exchange: &Exchange<'_>,
     identity: &Identity,
     asked: &Query<'_>,
     kind: Issue,
 ) -> Result<Response, OciError> {
+    let api = exchange.api;
     let reader = api.registry.metadata.local()?;
-    let grants = grants(api, &reader, connection, identity, asked)?;
+    let grants = grants(exchange, &reader, identity, asked)?;
     let scope: Vec<String> = grants.iter().map(Grant::to_scope).collect();
     let tokens = &api.authenticator.tokens;
     let failed = |error| {
@@ -124,7 +121,7 @@ fn issue(
         OciError::unavailable("tokens cannot be issued now")
     };
     let log_time_ms = state::log_time(&reader).map_err(ReadError::from)?;
-    let token = tokens.issue(identity, grants, log_time_ms).map_err(failed)?;
+    let token = tokens.issue(identity, &exchange.registry, grants, log_time_ms).map_err(failed)?;
     let mut reply = Map::new();
     reply.insert("token".into(), token.clone().into());
     reply.insert("access_token".into(), token.into());
@@ -150,15 +147,15 @@ fn issue(
 /// What of the scopes that are asked for is allowed. Every request is decided on again: a token for a verb of which only
 /// some is allowed allows no more.
 fn grants(
-    api: &Api,
+    exchange: &Exchange<'_>,
     reader: &StateReader,
-    connection: &Connection,
     identity: &Identity,
     asked: &Query<'_>,
 ) -> Result<Vec<Grant>, ReadError> {
     let failed = Cell::new(None);
     let may = |action: Action, name: Option<&RepositoryName>| {
-        let verdict = api.decider.may(reader, identity, connection.into(), &api.wanted(action, name));
+        let wanted = exchange.wanted(action, name);
+        let verdict = exchange.api.decider.may(reader, identity, exchange.connection.into(), &wanted);
         verdict.unwrap_or_else(|error| {
             failed.set(Some(error));
             Verdict::Denied

@@ -69,7 +69,7 @@ async fn mount(
     let api = exchange.api;
     let named: Vec<&str> = query.all("from").take(MAX_SOURCES).collect();
     let sources: Vec<RepositoryName> = if named.is_empty() {
-        api.registry.repositories_with_blob(&api.facts.default_registry, &digest, MAX_SOURCES).await?
+        api.registry.repositories_with_blob(&exchange.registry, &digest, MAX_SOURCES).await?
     } else {
         // What is no name, or may not be read, is no source: the answer is a session (U42).
         named.iter().filter_map(|from| from.parse().ok()).collect()
