@@ -9,6 +9,10 @@ use std::str::FromStr;
 
 use crate::name::{Tag, text_id};
 
+mod template;
+
+pub use template::{CreationTemplate, Scenario, TemplateError};
+
 /// Most filters of a repository.
 pub const MAX_TAG_FILTERS: usize = 5;
 /// Longest filter in bytes.
@@ -33,12 +37,24 @@ pub enum SettingsError {
     /// Too many filters.
     #[error("a repository has at most {MAX_TAG_FILTERS} filters of tags")]
     TagFilters,
+    /// No mode of tags.
+    #[error("no mode of tags")]
+    MutabilityMode,
+    /// A mode with exclusion that excludes nothing.
+    #[error("Exclusion filters are required for a mode with exclusion")]
+    NoExclusion,
+    /// Exclusions of a plain mode.
+    #[error("Exclusion filters need a mode with exclusion")]
+    Exclusion,
     /// Not a key of a resource tag.
     #[error("the key of a resource tag is 1 to {MAX_RESOURCE_TAG_KEY} characters")]
     ResourceTagKey,
     /// Not a value of a resource tag.
     #[error("the value of a resource tag is at most {MAX_RESOURCE_TAG_VALUE} characters")]
     ResourceTagValue,
+    /// Too many resource tags.
+    #[error("a repository has at most {MAX_RESOURCE_TAGS} resource tags")]
+    ResourceTags,
     /// Not the name of an encryption key.
     #[error("the name of an encryption key is 1 to {MAX_KMS_KEY} bytes")]
     KmsKey,
@@ -113,6 +129,35 @@ impl Mutability {
     pub fn new(mode: MutabilityMode, exclusions: Vec<TagFilter>) -> Result<Self, SettingsError> {
         let fits = exclusions.len() <= MAX_TAG_FILTERS;
         if fits { Ok(Self { mode, exclusions }) } else { Err(SettingsError::TagFilters) }
+    }
+
+    /// By the mode's name in ECR's API (§6.3).
+    ///
+    /// # Errors
+    /// There is no such mode, it does not go with the exclusions, or there are more than [`MAX_TAG_FILTERS`].
+    pub fn named(name: &str, exclusions: Vec<TagFilter>) -> Result<Self, SettingsError> {
+        let (mode, with_exclusion) = match name {
+            "MUTABLE" => (MutabilityMode::Mutable, false),
+            "IMMUTABLE" => (MutabilityMode::Immutable, false),
+            "MUTABLE_WITH_EXCLUSION" => (MutabilityMode::Mutable, true),
+            "IMMUTABLE_WITH_EXCLUSION" => (MutabilityMode::Immutable, true),
+            _ => return Err(SettingsError::MutabilityMode),
+        };
+        match (with_exclusion, exclusions.is_empty()) {
+            (true, true) => Err(SettingsError::NoExclusion),
+            (false, false) => Err(SettingsError::Exclusion),
+            _ => Self::new(mode, exclusions),
+        }
+    }
+
+    /// The mode's name in ECR's API.
+    pub fn name(&self) -> &'static str {
+        match (self.mode, self.exclusions.is_empty()) {
+            (MutabilityMode::Mutable, true) => "MUTABLE",
+            (MutabilityMode::Immutable, true) => "IMMUTABLE",
+            (MutabilityMode::Mutable, false) => "MUTABLE_WITH_EXCLUSION",
+            (MutabilityMode::Immutable, false) => "IMMUTABLE_WITH_EXCLUSION",
+        }
     }
 
     /// Of the tags that no exclusion means.

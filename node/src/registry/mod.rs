@@ -1,6 +1,8 @@
 //! What the registry does, without HTTP: pull, push, delete, a file each. Handlers of every dialect call
 //! these; each asks the metadata what is true and the blob store for bytes.
 
+pub(crate) mod account_setting;
+pub(crate) mod creation;
 mod delete;
 pub(crate) mod edge;
 mod fetch;
@@ -10,7 +12,10 @@ mod push;
 
 use blobs::{BlobError, BlobStore};
 use cluster::{Metadata, ProposeError, ReadError, StateReader, StorageError};
+use cluster_core::access::Caller;
+use cluster_core::key::RepositoryId;
 use cluster_core::state::StateError;
+use proto::digest::Digest;
 
 use peer::exchange::FetchError;
 
@@ -79,6 +84,19 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
+    /// An image was given to `caller` now, which its registry notes unless it was told not to for this one.
+    pub(crate) fn note_pull(
+        &self,
+        caller: &Caller,
+        repository: &RepositoryId,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        if !pulls::is_excluded(&self.metadata.local()?, &repository.registry, caller)? {
+            self.pulls.note(repository, digest);
+        }
+        Ok(())
+    }
+
     /// The state that names are read from: linearizable; on an edge this node's own, since [`edge::Edge::look`]
     /// came before and made it current, or decided that it may be old.
     async fn current(&self) -> Result<StateReader, ReadError> {

@@ -8,11 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster::{Metadata, StorageError};
+use cluster_core::access::Caller;
 use cluster_core::command::Command;
 use cluster_core::command::image::{self, ImageCommand, MAX_PULLS, Pull};
 use cluster_core::key::RepositoryId;
-use cluster_core::state::{self, StateError};
+use cluster_core::record::RegistryDocument;
+use cluster_core::state::{self, StateError, StateResult};
+use cluster_core::view::View;
 use proto::digest::Digest;
+use proto::identity::RegistryId;
 
 use super::RegistryError;
 
@@ -60,6 +64,16 @@ impl Pulls {
         }
         Ok(())
     }
+}
+
+/// Whether pulls of `caller` are not recorded (`RegisterPullTimeUpdateExclusion`): of a scanner, for one.
+///
+/// # Errors
+/// The state could not be read.
+pub(super) fn is_excluded<V: View>(view: &V, registry: &RegistryId, caller: &Caller) -> StateResult<bool, V> {
+    let Some(id) = caller.principal().and_then(|arn| arn.to_string().parse().ok()) else { return Ok(false) };
+    let found = state::document::document(view, registry, RegistryDocument::PullTimeExclusion, &id)?;
+    Ok(found.is_some())
 }
 
 fn is_due(recorded_ms: Option<u64>, at_ms: u64) -> bool {

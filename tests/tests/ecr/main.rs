@@ -5,6 +5,7 @@
 
 mod decisions;
 mod hosts;
+mod registry;
 
 use tests::amazon::{access_key, run};
 use tests::cluster::Cluster;

@@ -21,6 +21,7 @@ use crate::http::public_url::is_host;
 use crate::http::registry_host::Came;
 use crate::http::server::Connection;
 use crate::registry::Registry;
+use crate::registry::account_setting::AccountSettings;
 
 /// One request on its way through a handler.
 pub(super) struct Call<'a> {
@@ -58,6 +59,12 @@ impl Call<'_> {
             Some(_) => Ok(reader),
             None => Err(Failure::repository_not_found(name, &self.registry.account)),
         }
+    }
+
+    /// What is switched on in the registry.
+    pub(super) fn account_settings(&self) -> Result<AccountSettings, Failure> {
+        let reader = self.use_cases().metadata.local().map_err(unread)?;
+        AccountSettings::read(&reader, &self.registry).map_err(|error| unread(error.into()))
     }
 
     pub(super) fn use_cases(&self) -> &Registry {

@@ -123,7 +123,7 @@ pub(super) async fn batch_get(call: &Call<'_>) -> Result<Output, Failure> {
                 format!("The images' manifests have more than {MAX_ANSWER} bytes together: ask for fewer");
             return Err(Failure::new(Exception::LimitExceeded, text));
         }
-        call.use_cases().pulls.note(&repository, &digest);
+        call.use_cases().note_pull(&call.caller, &repository, &digest).map_err(unmade)?;
         images.push(one(call, &name, &digest, id.text_if("imageTag"), content, &image.manifest.media_type)?);
     }
     Ok(Output::new().with_list("images", images).with_list("failures", failures))

@@ -7,7 +7,7 @@ use cluster_core::state;
 use proto::ecr::{Failure, Output};
 use proto::lifecycle::LifecyclePolicy;
 use proto::name::RepositoryName;
-use proto::policy::{Extensions, Kind, Policy};
+use proto::policy::{Kind, Policy};
 
 use super::call::Call;
 use super::document::{self, Key};
@@ -17,7 +17,7 @@ use super::{repository, unread};
 pub(super) async fn set(call: &Call<'_>) -> Result<Output, Failure> {
     let name = call.repository()?;
     let text = call.input.text("policyText");
-    if Policy::parse(text.as_bytes(), Kind::Repository, Extensions::Allowed).is_err() {
+    if Policy::parse(text.as_bytes(), Kind::Repository, call.account_settings()?.extensions()).is_err() {
         return Err(Failure::invalid_parameter("PolicyText", "Invalid repository policy provided"));
     }
     store(call, &name, RepositoryDocument::Policy, text).await?;
@@ -110,7 +110,7 @@ pub(super) async fn delete_lifecycle(call: &Call<'_>) -> Result<Output, Failure>
 pub(super) async fn set_registry(call: &Call<'_>) -> Result<Output, Failure> {
     call.authorize_at_all()?;
     let text = call.input.text("policyText");
-    if Policy::parse(text.as_bytes(), Kind::Registry, Extensions::Allowed).is_err() {
+    if Policy::parse(text.as_bytes(), Kind::Registry, call.account_settings()?.extensions()).is_err() {
         return Err(Failure::invalid_parameter("PolicyText", "Invalid registry policy provided"));
     }
     let key = Key::only(RegistryDocument::Policy);

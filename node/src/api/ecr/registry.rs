@@ -10,17 +10,12 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::document::{self, Key};
+use crate::registry::account_setting::ACCOUNT_SETTINGS;
 
 /// Unique destinations of a registry (§10).
 const MOST_DESTINATIONS: usize = 25;
 /// Pull-time exclusions of a registry (§14).
 const MOST_EXCLUSIONS: u32 = 100;
-/// The account settings that there are, each with its values; the first is what holds if none was put (§13).
-const ACCOUNT_SETTINGS: [(&str, &[&str]); 3] = [
-    ("BASIC_SCAN_TYPE_VERSION", &["AWS_NATIVE"]),
-    ("REGISTRY_POLICY_SCOPE", &["V2"]),
-    ("BLOB_MOUNTING", &["DISABLED", "ENABLED"]),
-];
 
 /// Stores the only document of a kind.
 async fn store(call: &Call<'_>, kind: RegistryDocument, members: Value) -> Result<(), Failure> {
@@ -138,11 +133,14 @@ fn values_of(name: &str) -> Result<&'static [&'static str], Failure> {
 pub(super) async fn account_setting(call: &Call<'_>) -> Result<Output, Failure> {
     call.authorize_at_all()?;
     let name = call.input.text("name");
-    let values = values_of(name)?;
+    values_of(name)?;
     let key = Key::named(call, RegistryDocument::AccountSetting, "name")?;
     let stored = document::get(call, &key).await?;
     let value = stored.and_then(|stored| stored.members.get("value").cloned());
-    let value = value.unwrap_or_else(|| Value::from(values.first().copied()));
+    let value = match value {
+        Some(value) => value,
+        None => Value::from(call.account_settings()?.default_of(name)),
+    };
     Ok(Output::new().with("name", name).with("value", value))
 }
 

@@ -14,11 +14,10 @@ use proto::name::RepositoryName;
 
 use super::call::Call;
 use super::{settings, unmade, unread};
+use crate::registry::creation::MOST_REPOSITORIES;
 
 /// Repositories of a page if the request does not say.
 const PAGE: i64 = 100;
-/// Repositories of a registry (§14).
-const MOST: u32 = 100_000;
 /// Images that go with one entry when a repository is deleted with all it has.
 const CLEARED: u32 = 500;
 /// How often a deletion begins anew because somebody pushes meanwhile.
@@ -46,7 +45,8 @@ fn refused(call: &Call<'_>, name: &RepositoryName, refusal: RepositoryRefusal) -
         RepositoryRefusal::NotFound => Failure::repository_not_found(name, account),
         RepositoryRefusal::NotEmpty => Failure::repository_not_empty(name, account),
         RepositoryRefusal::Limit => {
-            let text = format!("The registry has {MOST} repositories, which are all that it may have");
+            let text =
+                format!("The registry has {MOST_REPOSITORIES} repositories, which are all that it may have");
             Failure::new(Exception::LimitExceeded, text)
         }
         RepositoryRefusal::TooManyTags => settings::too_many_tags(),
@@ -70,7 +70,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Output, Failure> {
         repository: call.id(&name),
         settings: settings.clone(),
         documents: BTreeMap::new(),
-        most: MOST,
+        most: MOST_REPOSITORIES,
     };
     match change(call, &name, RepositoryCommand::Create(create)).await? {
         Response::RepositoryChanged { created_ms } => {

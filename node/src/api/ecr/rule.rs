@@ -1,10 +1,11 @@
-//! Rules for names that are not there yet: creation templates, pull-through cache rules (ECR specification §11). They are
-//! stored and validated; what carries pull-through out comes later.
+//! Rules for names that are not there yet: creation templates, pull-through cache rules (ECR specification §11). Templates
+//! of `CREATE_ON_PUSH` are carried out by `registry/creation`; pull-through is stored and validated, and comes later.
 
 use cluster_core::command::repository::{DocumentCondition, RepositoryRefusal};
 use cluster_core::record::RegistryDocument;
 use proto::ecr::{Exception, Failure, Output};
-use proto::policy::{Extensions, Kind, Policy};
+use proto::lifecycle::LifecyclePolicy;
+use proto::policy::{Kind, Policy};
 use serde_json::{Map, Value};
 
 use super::call::Call;
@@ -46,9 +47,13 @@ fn check_template(call: &Call<'_>) -> Result<(), Failure> {
     settings::encryption(&call.input)?;
     settings::resource_tags(&call.input, "resourceTags")?;
     if let Some(text) = call.input.text_if("repositoryPolicy").filter(|text| !text.is_empty())
-        && Policy::parse(text.as_bytes(), Kind::Repository, Extensions::Allowed).is_err()
+        && Policy::parse(text.as_bytes(), Kind::Repository, call.account_settings()?.extensions()).is_err()
     {
         return Err(Failure::invalid_parameter("repositoryPolicy", "Invalid repository policy provided"));
+    }
+    if let Some(text) = call.input.text_if("lifecyclePolicy").filter(|text| !text.is_empty()) {
+        text.parse::<LifecyclePolicy>()
+            .map_err(|error| Failure::invalid_parameter("lifecyclePolicy", error))?;
     }
     let needs_role = call.input.has("resourceTags") && !call.input.has("customRoleArn");
     if needs_role && call.input.structures("resourceTags").next().is_some() {

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use proto::ecr::{Exception, Failure, Input, Output};
-use proto::settings::{
-    Encryption, MAX_RESOURCE_TAGS, Mutability, MutabilityMode, ResourceTagKey, ResourceTagValue,
-};
+use proto::settings::{Encryption, MAX_RESOURCE_TAGS, Mutability, ResourceTagKey, ResourceTagValue};
 use serde_json::{Value, json};
 
 /// A repository's resource tags.
@@ -16,25 +14,12 @@ const FILTERS: &str = "imageTagMutabilityExclusionFilters";
 
 /// Which tags may move; every tag if the request does not say (§6.3).
 pub(super) fn mutability(input: &Input<'_>) -> Result<Mutability, Failure> {
-    let (mode, with_exclusion) = match input.text_if(MODE) {
-        None | Some("MUTABLE") => (MutabilityMode::Mutable, false),
-        Some("IMMUTABLE") => (MutabilityMode::Immutable, false),
-        Some("MUTABLE_WITH_EXCLUSION") => (MutabilityMode::Mutable, true),
-        // The model has no other value.
-        Some(_) => (MutabilityMode::Immutable, true),
-    };
     let filters: Result<Vec<_>, _> =
         input.structures(FILTERS).map(|filter| filter.text("filter").parse()).collect();
     let filters = filters.map_err(|error| Failure::invalid_parameter(FILTERS, error))?;
-    if with_exclusion == filters.is_empty() {
-        let reason = if with_exclusion {
-            "Exclusion filters are required for a mode with exclusion"
-        } else {
-            "Exclusion filters need a mode with exclusion"
-        };
-        return Err(Failure::invalid_parameter(FILTERS, reason));
-    }
-    Mutability::new(mode, filters).map_err(|error| Failure::invalid_parameter(FILTERS, error))
+    // The model has no other modes.
+    let mode = input.text_if(MODE).unwrap_or("MUTABLE");
+    Mutability::named(mode, filters).map_err(|error| Failure::invalid_parameter(FILTERS, error))
 }
 
 /// Adds both members that tell which tags may move.
@@ -44,13 +29,7 @@ pub(super) fn with_mutability(output: Output, mutability: &Mutability) -> Output
         .iter()
         .map(|filter| json!({"filterType": "WILDCARD", "filter": filter.as_str()}))
         .collect();
-    let mode = match (mutability.mode(), filters.is_empty()) {
-        (MutabilityMode::Mutable, true) => "MUTABLE",
-        (MutabilityMode::Immutable, true) => "IMMUTABLE",
-        (MutabilityMode::Mutable, false) => "MUTABLE_WITH_EXCLUSION",
-        (MutabilityMode::Immutable, false) => "IMMUTABLE_WITH_EXCLUSION",
-    };
-    output.with(MODE, mode).with(FILTERS, (!filters.is_empty()).then_some(filters))
+    output.with(MODE, mutability.name()).with(FILTERS, (!filters.is_empty()).then_some(filters))
 }
 
 /// How a repository is to be encrypted. There is no key management service, so its keys cannot be used.

@@ -42,7 +42,7 @@ pub(super) async fn read(
         return Ok(describe(response, &found, cache));
     }
     if content.is_some() {
-        registry.pulls.note(&repository, &found.digest);
+        registry.note_pull(&exchange.identity.caller, &repository, &found.digest)?;
         let operation = OperationLabels { operation: "ReadManifest" };
         exchange.api.metrics.response_bytes.get_or_create(&operation).inc_by(found.size);
     }
@@ -87,6 +87,7 @@ pub(super) async fn put(
     }
     let (subject, oddities) = (manifest.subject, manifest.oddities.clone());
     let put = ManifestPut { digest, content: content.to_vec(), manifest, tags: tags.clone(), condition };
+    super::upload::create_repository(exchange, name).await?;
     match exchange.api.registry.put_manifest(&exchange.repository(name), put).await? {
         Ok(()) => {}
         Err(refusal) => return Err(refused(name, refusal)),

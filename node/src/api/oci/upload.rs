@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::Response;
 use blobs::{BlobError, Upload, UploadOwner};
+use cluster::ReadError;
 use cluster_core::access::Action;
 use http_body::Body as _;
 use proto::digest::{Algorithm, Digest, DigestError};
@@ -18,6 +19,8 @@ use super::{Exchange, reply};
 use crate::adapters::relay::RelayError;
 use crate::api::body::{BodyError, timed};
 use crate::auth::decider::Verdict;
+use crate::registry::account_setting::AccountSettings;
+use crate::registry::creation::NotCreated;
 use crate::telemetry::metrics::OperationLabels;
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -31,6 +34,7 @@ pub(super) async fn start(
     body: Body,
 ) -> Result<Response, OciError> {
     refuse_encoding(exchange)?;
+    create_repository(exchange, name).await?;
     let query = exchange.query();
     if let Some(wanted) = query.get("mount") {
         let digest = digest(wanted)?;
@@ -54,6 +58,21 @@ pub(super) async fn start(
     Ok(progress(StatusCode::ACCEPTED, name, &upload))
 }
 
+/// As a template says, if the repository is not there; the push makes one that no template is meant for.
+pub(super) async fn create_repository(
+    exchange: &Exchange<'_>,
+    name: &RepositoryName,
+) -> Result<(), OciError> {
+    let created = exchange.api.registry.create_on_push(&exchange.repository(name)).await?;
+    created.map_err(|refusal| match refusal {
+        NotCreated::NoTemplate => {
+            let message = "the repository does not exist, and no template lets a push create it";
+            OciError::new(Code::NameUnknown, message)
+        }
+        NotCreated::Limit => OciError::new(Code::Denied, "the registry has as many repositories as it may"),
+    })
+}
+
 /// Who may continue a session: the same principal, in the same repository (U30).
 fn owner(exchange: &Exchange<'_>, name: &RepositoryName) -> UploadOwner {
     let repository = exchange.repository(name).to_string();
@@ -67,6 +86,12 @@ async fn mount(
     query: &Query<'_>,
 ) -> Result<bool, OciError> {
     let api = exchange.api;
+    if !AccountSettings::read(&api.registry.metadata.local()?, &exchange.registry)
+        .map_err(ReadError::from)?
+        .mounts_blobs
+    {
+        return Ok(false);
+    }
     let named: Vec<&str> = query.all("from").take(MAX_SOURCES).collect();
     let sources: Vec<RepositoryName> = if named.is_empty() {
         api.registry.repositories_with_blob(&exchange.registry, &digest, MAX_SOURCES).await?

@@ -59,23 +59,32 @@ impl Caller {
         matches!(self, Self::Root(_))
     }
 
+    /// Whom policies and lists of principals mean by an ARN: of a session the role, which is so for all its sessions
+    /// (IAM user guide, `aws:PrincipalArn`). Nobody in particular and services have none.
+    pub fn principal(&self) -> Option<PrincipalArn> {
+        match self {
+            Self::Anonymous | Self::Service(_) => None,
+            Self::Root(account) => Some(PrincipalArn::Root(account.clone())),
+            Self::User(account, name) => Some(PrincipalArn::User(account.clone(), name.clone())),
+            Self::Session { account, role, .. } => Some(PrincipalArn::Role(account.clone(), role.clone())),
+        }
+    }
+
     /// Sets what a context says of the caller. `aws:userid` and `aws:PrincipalOrgID` are not known here.
     pub(super) fn describe(&self, context: &mut Context) {
-        let role = |account: &AccountId, role: &EntityName| PrincipalArn::Role(account.clone(), role.clone());
-        let (kind, arn) = match self {
-            Self::Anonymous => ("Anonymous", None),
-            Self::Service(_) => ("Service", None),
-            Self::Root(account) => ("Account", Some(PrincipalArn::Root(account.clone()))),
-            Self::User(account, name) => ("User", Some(PrincipalArn::User(account.clone(), name.clone()))),
-            // The role's: a condition holds for all its sessions (IAM user guide, `aws:PrincipalArn`).
-            Self::Session { account, role: name, .. } => ("AssumedRole", Some(role(account, name))),
+        let kind = match self {
+            Self::Anonymous => "Anonymous",
+            Self::Service(_) => "Service",
+            Self::Root(_) => "Account",
+            Self::User(..) => "User",
+            Self::Session { .. } => "AssumedRole",
         };
         let user = match self {
             Self::User(_, name) => Some(name.name().to_owned()),
             _ => None,
         };
         context.set(ConditionKey::PrincipalType, Some(kind.to_owned()));
-        context.set(ConditionKey::PrincipalArn, arn.map(|arn| arn.to_string()));
+        context.set(ConditionKey::PrincipalArn, self.principal().map(|arn| arn.to_string()));
         context.set(ConditionKey::PrincipalAccount, self.account().map(ToString::to_string));
         context.set(ConditionKey::UserName, user);
     }
