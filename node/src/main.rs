@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         Command::Backup(Backup::Restore(restore)) => return ended(restore.run()),
         Command::Recover(recover) => return ended(recover.run()),
     };
+    app::limit_heaps();
     let config = match Config::load(&flags) {
         Ok(config) => config,
         Err(mistakes) => return end(2, &mistakes.to_string()),

@@ -58,6 +58,7 @@ use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use figures::figures;
 use membership::Joining;
+pub(crate) use process::limit_heaps;
 use process::{keep_pages, print, raise_open_files, watch_signals};
 
 /// Running requests may take this long after SIGTERM.

@@ -1,6 +1,9 @@
 //! What a node asks of the process that it runs in: standard output, open files, and to be told when to stop.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,6 +45,24 @@ pub(super) fn watch_signals(
         draining.store(true, Ordering::Relaxed);
         stop.cancel();
     })
+}
+
+/// Says how many heaps glibc's allocator has (mallopt(3), `M_ARENA_MAX`).
+const HEAPS: &str = "MALLOC_ARENA_MAX";
+
+/// Starts the program anew, in this process, with one heap of the allocator for each core, unless a number is given. glibc has eight
+/// for each core, and each keeps the most that its threads ever needed: twice the memory under a mixed load, and it
+/// grows for hours. It reads the number from the environment when a program starts. Without it a node works as well.
+pub(crate) fn limit_heaps() {
+    if std::env::var_os(HEAPS).is_some() {
+        return;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let mut arguments = std::env::args_os();
+    let mut again = Command::new("/proc/self/exe");
+    again.arg0(arguments.next().unwrap_or_else(|| "shoal".into())).args(arguments);
+    // It returns only if it cannot be done.
+    let _ = again.env(HEAPS, cores.to_string()).exec();
 }
 
 /// From now on the allocator keeps the pages of freed buffers: up to 16 MiB at the end of each of its heaps. glibc sets its
