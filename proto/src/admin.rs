@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod iam;
 mod layout;
+pub mod secrets;
 
 use serde::{Deserialize, Serialize};
 

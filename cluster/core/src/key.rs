@@ -309,8 +309,11 @@ pub(crate) fn member(account: &AccountId, group: &EntityName, user: &EntityName)
     [&members(account, group), user.unique_name().as_bytes()].concat()
 }
 
+/// Before every [`access_key`].
+pub(crate) const ACCESS_KEYS: &[u8] = b"K";
+
 pub(crate) fn access_key(id: &AccessKeyId) -> Vec<u8> {
-    [b"K", id.as_str().as_bytes()].concat()
+    [ACCESS_KEYS, id.as_str().as_bytes()].concat()
 }
 
 /// What stands before everything of one kind that an owner has.

@@ -19,7 +19,7 @@ use clap::Subcommand;
 
 use client::{Access, ClientError};
 use commands::{
-    account, audit, blob, group, key, layout, node, policy, robot, role, scrub, status, token, user,
+    account, audit, blob, group, key, layout, node, policy, robot, role, scrub, secrets, status, token, user,
 };
 
 pub use backup_file::{BackupReader, Counts, FileError};
@@ -67,6 +67,9 @@ pub enum Command {
     /// Make, list and revoke tokens with which machines log in.
     #[command(subcommand)]
     Robot(robot::Command),
+    /// Show and rotate the keys that encrypt the secrets of access keys.
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// Show what a change of the nodes would move, and make it.
     #[command(subcommand)]
     Layout(layout::Command),
@@ -139,6 +142,7 @@ pub fn run(command: Command, mut program: clap::Command) -> ExitCode {
         Command::Audit(command) => audit::run(&command),
         Command::Key(command) => key::run(command),
         Command::Robot(command) => robot::run(command),
+        Command::Secrets(command) => secrets::run(command),
         Command::Layout(command) => layout::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

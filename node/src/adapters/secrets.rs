@@ -174,6 +174,24 @@ impl Secrets {
         Ok(())
     }
 
+    /// Makes another key, which most voters have when it returns; what is sealed from then on is sealed with it. Dropping
+    /// it leaves a key here that is given to others before it seals anything.
+    ///
+    /// # Errors
+    /// When too few nodes can be given the key.
+    pub(crate) async fn rotate(&self) -> Result<u32, SecretsError> {
+        self.exchange().await?;
+        let keyring = self.keyring.clone();
+        let number = tokio::task::spawn_blocking(move || keyring.make()).await??;
+        self.share().await?;
+        Ok(number)
+    }
+
+    /// The numbers of the keys that are here, the newest last.
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.keyring.keys().iter().map(|key| key.number).collect()
+    }
+
     /// Encrypts `secret` so that every full node can open it for `owner`. Dropping it loses nothing.
     ///
     /// # Errors

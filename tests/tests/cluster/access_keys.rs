@@ -126,3 +126,42 @@ fn requests_that_were_changed_or_not_signed_are_refused_by_ecrs_names() {
     assert_eq!(call(br#"{"nextToken": "x"}"#, &|_| {}), "400 InvalidParameterException");
     assert_eq!(call(br#"{"registryId": "111122223333"}"#, &|_| {}), "400 AccessDeniedException");
 }
+
+#[test]
+fn the_key_of_secrets_is_rotated_while_access_keys_go_on() {
+    let _alone = alone();
+    let mut cluster = Cluster::start(3);
+    let clients: Vec<_> = (0..2).map(|_| make(&cluster.nodes[1])).collect();
+    let listed = |node: &Server| -> Vec<(String, u64)> {
+        let shown = operate(node, &["secrets", "list", "--output", "json"]);
+        let shown: Value = serde_json::from_slice(&shown.stdout).expect("a document");
+        let keys = shown["keys"].as_array().cloned().unwrap_or_default();
+        let row =
+            |key: &Value| (key["key"].as_str().unwrap_or_default().to_owned(), key["access_keys"].as_u64());
+        keys.iter().map(row).map(|(key, count)| (key, count.unwrap_or(0))).collect()
+    };
+    let old = listed(&cluster.nodes[1])[0].0.clone();
+    assert_eq!(listed(&cluster.nodes[1]), [(old.clone(), 2)]);
+    cluster.nodes[2].stop();
+    let rotated = operate(&cluster.nodes[0], &["secrets", "rotate", "--output", "json"]);
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    let rotated: Value = serde_json::from_slice(&rotated.stdout).expect("a document");
+    assert_eq!(rotated["access_keys"], 2);
+    let new = rotated["key"].as_str().expect("a key").to_owned();
+    assert_eq!(listed(&cluster.nodes[0]), [(new.clone(), 2), (old.clone(), 0)]);
+    // Who was away gets it when it is needed, and what is made there is sealed with it.
+    cluster.nodes[2].restart();
+    for node in &cluster.nodes {
+        for (_, client) in &clients {
+            wait_until("what it seals to be opened", SOON * 6, || {
+                client.call(node.host(), "DescribeRepositories", &json!({})).status == 200
+            });
+        }
+    }
+    assert!(operate(&cluster.nodes[0], &["key", "delete", &clients[0].0]).status.success());
+    make(&cluster.nodes[2]);
+    assert_eq!(listed(&cluster.nodes[1]), [(new, 2), (old, 0)]);
+    // Nobody but who runs the cluster may.
+    let secrets = Client::anonymous(cluster.nodes[0].host()).post("/api/v1/secrets").send();
+    assert_eq!(secrets.status, 401);
+}

@@ -15,6 +15,7 @@ pub(crate) mod replace;
 pub(crate) mod robot;
 pub(crate) mod role;
 pub(crate) mod scrub;
+pub(crate) mod secrets;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod user;

@@ -11,6 +11,7 @@ mod layout;
 mod nodes;
 mod problem;
 mod scrub;
+mod secrets;
 mod status;
 mod tokens;
 mod view;
@@ -92,6 +93,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/api/v1/backup/blobs/{digest}", get(backup::blob))
         .route("/api/v1/blobs/damaged", get(blobs::damaged))
         .route("/api/v1/audit", get(audit::list))
+        .route("/api/v1/secrets", get(secrets::list).post(secrets::rotate))
         .route("/api/v1/scrub", get(scrub::show).post(scrub::start))
         .route("/api/v1/nodes", get(nodes::list))
         .route("/api/v1/nodes/{id}", get(nodes::show).delete(nodes::remove))

@@ -8,6 +8,9 @@ use cluster_core::command::{Bound, Noun, PrincipalRefusal};
 use cluster_core::state::StateError;
 use proto::admin::Problem;
 
+use crate::adapters::secrets::SecretsError;
+use crate::auth::keyring::KeyringError;
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -107,6 +110,19 @@ impl From<ProposeError> for Refusal {
     fn from(error: ProposeError) -> Self {
         tracing::warn!(reason = %crate::telemetry::log::chain(&error), "admin request failed");
         Self::Unavailable("the change was not agreed on for sure: is a majority of the voters up?")
+    }
+}
+
+impl From<SecretsError> for Refusal {
+    fn from(error: SecretsError) -> Self {
+        tracing::warn!(reason = %crate::telemetry::log::chain(&error), "admin request failed");
+        match error {
+            SecretsError::Edge => Self::Conflict("this node is an edge: ask one that is not".to_owned()),
+            SecretsError::Keyring(KeyringError::Full) => {
+                Self::Conflict("there are as many keys of secrets as a node keeps".to_owned())
+            }
+            _ => Self::Unavailable("secrets cannot be encrypted just now: is a majority of the voters up?"),
+        }
     }
 }
 

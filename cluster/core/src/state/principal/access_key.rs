@@ -2,8 +2,8 @@
 
 use proto::credential::AccessKeyId;
 
-use super::super::page::page;
-use super::super::{Moment, StateResult, inconsistent, read, write};
+use super::super::page::{Page, page};
+use super::super::{Moment, StateResult, decode, inconsistent, read, write};
 use super::{Outcome, bounded, owner_exists, room};
 use crate::command::principal::CreateAccessKey;
 use crate::command::{Bound, Noun, PrincipalRefusal};
@@ -95,4 +95,22 @@ pub fn access_keys<V: View>(view: &V, owner: &Owner) -> StateResult<Vec<(AccessK
         Ok((id, record))
     };
     ids_of_owner(view, owner)?.into_iter().map(with_record).collect()
+}
+
+/// The next access keys of the cluster after `after`, ordered by id.
+///
+/// # Errors
+/// The state could not be read.
+pub fn all<V: View>(
+    view: &V,
+    after: Option<&AccessKeyId>,
+    limit: usize,
+) -> StateResult<Page<(AccessKeyId, AccessKeyRecord)>, V> {
+    let after = after.map(|id| id.as_str().as_bytes());
+    page(view, key::ACCESS_KEYS, after, limit, |rest, value| {
+        let at = || [key::ACCESS_KEYS, rest].concat();
+        let id = std::str::from_utf8(rest).ok().and_then(|text| text.parse().ok());
+        let id = id.ok_or_else(|| inconsistent(at(), "no id of an access key"))?;
+        Ok(Some((id, decode(&at(), value)?)))
+    })
 }

@@ -20,10 +20,7 @@ pub(super) async fn create(desk: &Desk<'_>, user: Option<&str>) -> Answer {
     let owner = desk.owner("iam:CreateAccessKey", user)?;
     let id = AccessKeyId::of(random()?);
     let secret = STANDARD.encode(random::<SECRET>()?);
-    let sealed = desk.admin.secrets.seal(id.as_str(), secret.as_bytes()).await.map_err(|error| {
-        tracing::warn!(reason = %crate::telemetry::log::chain(&error), "no access key made");
-        Refusal::Unavailable("the secret cannot be kept: is a majority of the voters up?")
-    })?;
+    let sealed = desk.admin.secrets.seal(id.as_str(), secret.as_bytes()).await?;
     let command = CreateAccessKey { id: id.clone(), owner, sealed };
     desk.change(PrincipalCommand::CreateAccessKey(command)).await?;
     answer(&AccessKey { id: id.to_string(), secret })
