@@ -41,28 +41,21 @@ pub(super) struct Claims {
     /// In access tokens: the robot token that they were asked for with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) robot: Option<String>,
-    /// When it was issued, in milliseconds, and not before log time; absent in those of old releases.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) issued_ms: Option<u64>,
+    /// Index of the last entry of the state that issued it, or of an older one; 0 in those of old releases, which end with
+    /// the first change of their principal's login.
+    #[serde(default)]
+    pub(super) index: u64,
 }
 
 impl Claims {
-    /// Dated not before log time, so that it counts for a principal who was made just now, whatever this node's clock
-    /// says.
-    pub(super) fn not_before(mut self, log_time_ms: u64) -> Self {
-        self.issued_ms = self.issued_ms.map(|issued_ms| issued_ms.max(log_time_ms));
-        self
-    }
-
-    /// Whom it names, if they still exist and it was not issued before their tokens count.
+    /// Whom it names, if they still exist and it was issued since their tokens count.
     ///
     /// # Errors
     /// The state could not be read.
     pub(super) fn caller<V: View>(&self, view: &V) -> StateResult<Option<Caller>, V> {
         let Some(caller) = subject(view, &self.sub)? else { return Ok(None) };
-        let issued_ms = self.issued_ms.unwrap_or(self.iat.saturating_mul(1000));
         let known = identity::identity(view, &caller)?;
-        Ok(known.filter(|known| issued_ms >= known.tokens_valid_from_ms).map(|_| caller))
+        Ok(known.filter(|known| self.index >= known.tokens_valid_from_index).map(|_| caller))
     }
 
     /// What `caller` proved themselves with when they asked for it, if that counts still.
@@ -125,13 +118,13 @@ fn subject<V: View>(view: &V, text: &str) -> StateResult<Option<Caller>, V> {
 
 #[cfg(test)]
 mod tests {
-    use cluster_core::command::principal::{PasswordChange, PrincipalCommand, SetLogin};
+    use cluster_core::command::principal::{PasswordChange, PrincipalCommand, SetLogin, Tokens};
     use cluster_core::record::{EntityKind, Owner};
 
     use super::super::world::{DEFAULT, World, account, user};
     use super::*;
 
-    fn claims(caller: &str, issued_ms: Option<u64>, robot: Option<&str>) -> Claims {
+    fn claims(caller: &str, index: u64, robot: Option<&str>) -> Claims {
         Claims {
             iss: String::new(),
             sub: caller.to_owned(),
@@ -147,7 +140,7 @@ mod tests {
             key: None,
             authorization: None,
             robot: robot.map(str::to_owned),
-            issued_ms,
+            index,
         }
     }
 
@@ -156,29 +149,27 @@ mod tests {
     #[test]
     fn a_token_counts_from_the_moment_that_its_principals_tokens_count() {
         let mut world = World::new();
-        world.now_ms = 1500;
         world.create_user(DEFAULT, "alice", None);
-        let counts = |world: &World, issued_ms| {
-            let caller = claims(ALICE, issued_ms, None).caller(&world.view).expect("a readable state");
+        let made = world.index;
+        let counts = |world: &World, index| {
+            let caller = claims(ALICE, index, None).caller(&world.view).expect("a readable state");
             assert!(caller.is_none() || caller == Some(user(DEFAULT, "alice")));
             caller.is_some()
         };
-        // Of one who had the name before; made in the same second; by an old release, whose seconds are whole.
-        assert!(!counts(&world, Some(1499)) && counts(&world, Some(1500)) && counts(&world, None));
+        // Of one who had the name before; issued at once; by an old release.
+        assert!(!counts(&world, made - 1) && counts(&world, made) && !counts(&world, 0));
         let owner = Owner::User(account(DEFAULT), "alice".parse().expect("a name"));
-        let (password, tokens_valid_from_ms) = (PasswordChange::Keep, 2001);
-        world.run(PrincipalCommand::SetLogin(SetLogin { owner, password, tokens_valid_from_ms }));
-        assert!(!counts(&world, Some(2000)) && counts(&world, Some(2001)) && !counts(&world, None));
-        assert!(counts(&world, claims(ALICE, Some(1), None).not_before(2001).issued_ms));
+        let (password, tokens) = (PasswordChange::Keep, Tokens::Void);
+        world.run(PrincipalCommand::SetLogin(SetLogin { owner, password, tokens }));
+        assert!(!counts(&world, world.index - 1) && counts(&world, world.index));
         world.delete(DEFAULT, EntityKind::User, "alice");
-        assert!(!counts(&world, Some(9000)), "nobody has tokens");
+        assert!(!counts(&world, u64::MAX), "nobody has tokens");
     }
 
     #[test]
     fn a_token_names_its_caller_in_one_form_only() {
         let world = World::new();
-        let caller =
-            |text: &str| claims(text, Some(9000), None).caller(&world.view).expect("a readable state");
+        let caller = |text: &str| claims(text, u64::MAX, None).caller(&world.view).expect("a readable state");
         assert_eq!(caller("anonymous"), Some(Caller::Anonymous));
         assert_eq!(caller("arn:aws:iam::000000000001:root"), Some(Caller::Root(account(DEFAULT))));
         for text in ["", "root", "000000000001", "arn:aws:iam::000000000009:root", ALICE, "Anonymous"] {
@@ -192,7 +183,7 @@ mod tests {
         let root = Caller::Root(account(DEFAULT));
         let id = world.create_robot(7, Owner::Root(account(DEFAULT)), None, None);
         let proof = |world: &World, caller: &Caller, robot: Option<&str>| {
-            claims("", None, robot).proof(&world.view, caller).expect("a readable state")
+            claims("", 0, robot).proof(&world.view, caller).expect("a readable state")
         };
         let shown = robot::show_id(id);
         assert_eq!(proof(&world, &root, Some(&shown)), Some(Proof::Robot(id)));

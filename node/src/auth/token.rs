@@ -77,13 +77,14 @@ impl Tokens {
         }
     }
 
-    /// A token for [`ACCESS_SECONDS`], for repositories of `registry`.
+    /// A token for [`ACCESS_SECONDS`], for repositories of `registry`. `index`, here and below: of a state no newer than the
+    /// one that `identity` was checked against, so that what voids its tokens meanwhile voids this one.
     pub(crate) fn issue(
         &self,
         identity: &Identity,
         registry: &RegistryId,
         access: Vec<Grant>,
-        log_time_ms: u64,
+        index: u64,
     ) -> Result<String, TokenError> {
         let robot = match identity.proof {
             Proof::Robot(id) => Some(robot::show_id(id)),
@@ -98,7 +99,7 @@ impl Tokens {
         let key =
             identity.authorization.as_ref().and_then(|bought| bought.key.as_ref()).map(ToString::to_string);
         let registry = Some(registry.to_string());
-        self.sign(&Claims { access, registry, robot, authorization, key, ..claims }.not_before(log_time_ms))
+        self.sign(&Claims { access, registry, robot, authorization, key, index, ..claims })
     }
 
     /// A refresh token, void once the principal's password is another one.
@@ -106,11 +107,11 @@ impl Tokens {
         &self,
         caller: &Caller,
         password_hash: &str,
-        log_time_ms: u64,
+        index: u64,
     ) -> Result<String, TokenError> {
         let password = Some(fingerprint(password_hash));
         let claims = self.claim(caller, REFRESH, REFRESH_SECONDS)?;
-        self.sign(&Claims { password, ..claims }.not_before(log_time_ms))
+        self.sign(&Claims { password, index, ..claims })
     }
 
     /// An authorization token, and when it ends, in milliseconds: no later than the session that it was asked for with.
@@ -120,7 +121,7 @@ impl Tokens {
         caller: &Caller,
         (key, session_ends_ms): (Option<&AccessKeyId>, Option<u64>),
         region: &Region,
-        log_time_ms: u64,
+        index: u64,
     ) -> Result<(String, u64), TokenError> {
         let left =
             session_ends_ms.map_or(u64::MAX, |ends_ms| (ends_ms / 1000).saturating_sub(unix_seconds()));
@@ -128,7 +129,7 @@ impl Tokens {
         let ends_ms = (unix_seconds() + seconds) * 1000;
         let (region, key) = (Some(region.to_string()), key.map(ToString::to_string));
         let claims = self.claim(caller, PASSWORD, seconds)?;
-        Ok((self.sign(&Claims { region, key, ..claims }.not_before(log_time_ms))?, ends_ms))
+        Ok((self.sign(&Claims { region, key, index, ..claims })?, ends_ms))
     }
 
     /// A token that reads one blob of one repository for [`DOWNLOAD_SECONDS`], in whoever's hands.
@@ -178,8 +179,7 @@ impl Tokens {
     }
 
     fn claim(&self, caller: &Caller, audience: &str, seconds: u64) -> Result<Claims, TokenError> {
-        let now_ms = unix_ms();
-        let now = now_ms / 1000;
+        let now = unix_seconds();
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
         Ok(Claims {
@@ -197,7 +197,7 @@ impl Tokens {
             key: None,
             authorization: None,
             robot: None,
-            issued_ms: Some(now_ms),
+            index: 0,
         })
     }
 
@@ -288,10 +288,5 @@ fn fingerprint(password_hash: &str) -> String {
 
 /// Seconds since 1970; a clock before that is refused at start.
 pub(crate) fn unix_seconds() -> u64 {
-    unix_ms() / 1000
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -46,7 +46,7 @@ pub(super) fn statement(effect: &str, action: &str, resource: &str) -> String {
 pub(super) struct World {
     pub(super) view: MemoryView,
     pub(super) now_ms: u64,
-    index: u64,
+    pub(super) index: u64,
 }
 
 impl World {

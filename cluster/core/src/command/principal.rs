@@ -38,9 +38,17 @@ pub struct SetLogin {
     pub owner: Owner,
     /// Its password.
     pub password: PasswordChange,
-    /// Tokens issued before are void: the later of this and the time that is recorded, at most an hour after log time.
-    /// 0 voids none.
-    pub tokens_valid_from_ms: u64,
+    /// What becomes of its tokens.
+    pub tokens: Tokens,
+}
+
+/// What becomes of tokens that were issued before a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// They count as before.
+    Keep,
+    /// They are void.
+    Void,
 }
 
 /// Makes a user.
@@ -100,8 +108,8 @@ pub struct UpdateRole {
     pub trust_policy: Option<String>,
     /// See [`CreateRole::max_session_seconds`].
     pub max_session_seconds: Option<u32>,
-    /// Of its sessions; see [`SetLogin::tokens_valid_from_ms`].
-    pub tokens_valid_from_ms: u64,
+    /// What becomes of its sessions.
+    pub tokens: Tokens,
 }
 
 /// On what condition a user, group or role goes.

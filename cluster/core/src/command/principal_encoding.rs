@@ -6,7 +6,7 @@ use wire::principal_command::Kind;
 use super::encoding::{DecodeError, array, text};
 use super::principal::{
     CreateAccessKey, CreateAccount, CreateRobotToken, CreateRole, CreateUser, Deletion, Membership,
-    PasswordChange, PrincipalCommand, SetLogin, SetMembership, UpdateRole,
+    PasswordChange, PrincipalCommand, SetLogin, SetMembership, Tokens, UpdateRole,
 };
 use crate::record::{Entity, EntityKind, Hidden, KeyState, Owner, Sealed};
 
@@ -76,7 +76,7 @@ fn login_to_wire(set: &SetLogin) -> wire::SetLogin {
             PasswordChange::Keep | PasswordChange::Remove => None,
         },
         removes_password: set.password == PasswordChange::Remove,
-        tokens_valid_from_ms: set.tokens_valid_from_ms,
+        voids_tokens: set.tokens == Tokens::Void,
     }
 }
 
@@ -112,7 +112,7 @@ fn update_to_wire(update: &UpdateRole) -> wire::UpdateRole {
         name: update.name.to_string(),
         trust_policy: update.trust_policy.clone(),
         max_session_seconds: update.max_session_seconds,
-        tokens_valid_from_ms: update.tokens_valid_from_ms,
+        voids_tokens: update.tokens == Tokens::Void,
     }
 }
 
@@ -176,7 +176,7 @@ pub(super) fn from_wire(command: wire::PrincipalCommand) -> Result<PrincipalComm
             name: text(&update.name, "role")?,
             trust_policy: update.trust_policy,
             max_session_seconds: update.max_session_seconds,
-            tokens_valid_from_ms: update.tokens_valid_from_ms,
+            tokens: tokens(update.voids_tokens),
         }),
         Kind::DeleteEntity(delete) => C::Delete {
             entity: entity(delete.entity)?,
@@ -237,7 +237,11 @@ fn login(set: wire::SetLogin) -> Result<SetLogin, DecodeError> {
         (None, true) => PasswordChange::Remove,
         (Some(_), true) => return Err(DecodeError::Field("password")),
     };
-    Ok(SetLogin { owner: owner(set.owner)?, password, tokens_valid_from_ms: set.tokens_valid_from_ms })
+    Ok(SetLogin { owner: owner(set.owner)?, password, tokens: tokens(set.voids_tokens) })
+}
+
+fn tokens(are_void: bool) -> Tokens {
+    if are_void { Tokens::Void } else { Tokens::Keep }
 }
 
 fn entity(wire: Option<wire::Entity>) -> Result<Entity, DecodeError> {

@@ -49,10 +49,10 @@ fn any_login() -> impl Strategy<Value = SetLogin> {
         Just(PasswordChange::Remove),
         any::<String>().prop_map(|hash| PasswordChange::Set(Hidden(hash))),
     ];
-    (any_owner(), password, any::<u64>()).prop_map(|(owner, password, tokens_valid_from_ms)| SetLogin {
+    (any_owner(), password, any::<bool>()).prop_map(|(owner, password, voids)| SetLogin {
         owner,
         password,
-        tokens_valid_from_ms,
+        tokens: tokens(voids),
     })
 }
 
@@ -107,14 +107,14 @@ pub(in crate::command) fn any_principal() -> impl Strategy<Value = PrincipalComm
             let max_session_seconds = seconds;
             PrincipalCommand::CreateRole(CreateRole { account, name, trust_policy, max_session_seconds })
         }),
-        (named(), any::<(Option<String>, Option<u32>, u64)>()).prop_map(
-            |((account, name), (trust_policy, max_session_seconds, tokens_valid_from_ms))| {
+        (named(), any::<(Option<String>, Option<u32>, bool)>()).prop_map(
+            |((account, name), (trust_policy, max_session_seconds, voids))| {
                 PrincipalCommand::UpdateRole(UpdateRole {
                     account,
                     name,
                     trust_policy,
                     max_session_seconds,
-                    tokens_valid_from_ms,
+                    tokens: tokens(voids),
                 })
             }
         ),
@@ -153,8 +153,7 @@ fn one_of_each() -> Vec<PrincipalCommand> {
     let sealed = |by| Sealed { bytes: Hidden(b"sealed".to_vec()), by };
     let hash = || Hidden("$hash".to_owned());
     let policy: PolicyName = "pull".parse().unwrap();
-    let login =
-        |owner: &Owner, password| SetLogin { owner: owner.clone(), password, tokens_valid_from_ms: 5 };
+    let login = |owner: &Owner, password| SetLogin { owner: owner.clone(), password, tokens: Tokens::Void };
     let membership = |membership| SetMembership {
         account: account.clone(),
         user: name.clone(),
@@ -176,7 +175,7 @@ fn one_of_each() -> Vec<PrincipalCommand> {
         name: name.clone(),
         trust_policy: Some("{ }".to_owned()),
         max_session_seconds: Some(43_200),
-        tokens_valid_from_ms: 6,
+        tokens: Tokens::Void,
     };
     let create_token = CreateRobotToken {
         id: [7; 16],

@@ -131,7 +131,7 @@ fn records_of_principals_keep_their_bytes() {
     let account = AccountRecord {
         name: "a".into(),
         created_ms: 1,
-        tokens_valid_from_ms: 2,
+        tokens_valid_from_index: 2,
         users: 3,
         groups: 4,
         roles: 5,
@@ -144,7 +144,7 @@ fn records_of_principals_keep_their_bytes() {
     let user = UserRecord {
         head: head.clone(),
         password_hash: Some(Hidden("h".into())),
-        tokens_valid_from_ms: 5,
+        tokens_valid_from_index: 5,
         groups: vec!["g".parse().unwrap(), "t/h".parse().unwrap()],
     };
     check(&user, "010a0d0a03742f41100118022003280412016818052201672203742f68");
@@ -154,7 +154,7 @@ fn records_of_principals_keep_their_bytes() {
     );
     check(&GroupRecord { head: head.clone() }, "010a0d0a03742f411001180220032804");
     let role =
-        RoleRecord { head, trust_policy: "{}".into(), max_session_seconds: 900, tokens_valid_from_ms: 5 };
+        RoleRecord { head, trust_policy: "{}".into(), max_session_seconds: 900, tokens_valid_from_index: 5 };
     check(&role, "010a0d0a03742f41100118022003280412027b7d1884072005");
     check(&PolicyRecord { text: "{}".into() }, "010a027b7d");
     let account: AccountId = "000000000001".parse().unwrap();

@@ -13,8 +13,8 @@ pub struct AccountRecord {
     pub name: String,
     /// 0 of the default account, which is as old as the cluster.
     pub created_ms: u64,
-    /// Tokens of its root that were issued before are void.
-    pub tokens_valid_from_ms: u64,
+    /// Tokens of its root that were issued by an older state are void.
+    pub tokens_valid_from_index: u64,
     /// How many it has.
     pub users: u32,
     /// How many it has.
@@ -135,9 +135,9 @@ pub struct UserRecord {
     pub head: EntityHead,
     /// For the console, a PHC string; none: no password lets it in.
     pub password_hash: Option<Hidden<String>>,
-    /// Tokens issued before are void; at first the log time of its making. Whoever issues one dates it not before
-    /// log time, so that a clock that is behind makes no void ones.
-    pub tokens_valid_from_ms: u64,
+    /// Tokens issued by an older state are void; at first the index of the entry that made it, so that none of one who
+    /// had the name before is its own. No clock takes part: a token says which state issued it.
+    pub tokens_valid_from_index: u64,
     /// Its groups: sorted, distinct.
     pub groups: Vec<EntityName>,
 }
@@ -158,8 +158,8 @@ pub struct RoleRecord {
     pub trust_policy: String,
     /// Longest session.
     pub max_session_seconds: u32,
-    /// Sessions that began before are void.
-    pub tokens_valid_from_ms: u64,
+    /// Sessions that an older state began are void.
+    pub tokens_valid_from_index: u64,
 }
 
 /// A policy of a user, group or role.
@@ -176,7 +176,7 @@ impl Record for AccountRecord {
         wire::Account {
             name: self.name.clone(),
             created_ms: self.created_ms,
-            tokens_valid_from_ms: self.tokens_valid_from_ms,
+            tokens_valid_from_index: self.tokens_valid_from_index,
             users: self.users,
             groups: self.groups,
             roles: self.roles,
@@ -188,7 +188,7 @@ impl Record for AccountRecord {
         Ok(Self {
             name: wire.name,
             created_ms: wire.created_ms,
-            tokens_valid_from_ms: wire.tokens_valid_from_ms,
+            tokens_valid_from_index: wire.tokens_valid_from_index,
             users: wire.users,
             groups: wire.groups,
             roles: wire.roles,
@@ -225,7 +225,7 @@ impl Record for UserRecord {
         wire::User {
             entity: Some(head_to_wire(&self.head)),
             password_hash: self.password_hash.as_ref().map(|hash| hash.0.clone()),
-            tokens_valid_from_ms: self.tokens_valid_from_ms,
+            tokens_valid_from_index: self.tokens_valid_from_index,
             groups: self.groups.iter().map(ToString::to_string).collect(),
         }
     }
@@ -235,7 +235,7 @@ impl Record for UserRecord {
         Ok(Self {
             head: head_from_wire(wire.entity)?,
             password_hash: wire.password_hash.map(Hidden),
-            tokens_valid_from_ms: wire.tokens_valid_from_ms,
+            tokens_valid_from_index: wire.tokens_valid_from_index,
             groups: groups.collect::<Result<_, _>>().map_err(|_| RecordError::Field("group"))?,
         })
     }
@@ -261,7 +261,7 @@ impl Record for RoleRecord {
             entity: Some(head_to_wire(&self.head)),
             trust_policy: self.trust_policy.clone(),
             max_session_seconds: self.max_session_seconds,
-            tokens_valid_from_ms: self.tokens_valid_from_ms,
+            tokens_valid_from_index: self.tokens_valid_from_index,
         }
     }
 
@@ -270,7 +270,7 @@ impl Record for RoleRecord {
             head: head_from_wire(wire.entity)?,
             trust_policy: wire.trust_policy,
             max_session_seconds: wire.max_session_seconds,
-            tokens_valid_from_ms: wire.tokens_valid_from_ms,
+            tokens_valid_from_index: wire.tokens_valid_from_index,
         })
     }
 }

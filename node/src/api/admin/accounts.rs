@@ -7,10 +7,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use cluster_core::access::Action;
-use cluster_core::command::principal::{CreateAccount, PasswordChange, SetLogin};
+use cluster_core::command::principal::{CreateAccount, PasswordChange, SetLogin, Tokens};
 use cluster_core::command::{Command, PrincipalCommand, Response};
 use cluster_core::record::{AccountRecord, Hidden, Owner};
-use cluster_core::state;
 use cluster_core::state::principal::account;
 use proto::admin::iam::{AccountInfo, Accounts, Done, NewAccount, NewRootPassword};
 use proto::identity::AccountId;
@@ -20,7 +19,6 @@ use super::Admin;
 use super::problem::Refusal;
 use crate::auth::Secret;
 use crate::http::server::Connection;
-use crate::telemetry::log::now_ms;
 
 /// Accounts of one answer.
 const PAGE: usize = 1000;
@@ -91,9 +89,8 @@ pub(super) async fn set_root_password(
     let Json(wanted) = wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let account: AccountId = id.parse().map_err(Refusal::invalid)?;
     let password = PasswordChange::Set(hash(&admin, wanted.root_password).await?);
-    let tokens_valid_from_ms = from_now_on(&admin).await?;
     let owner = Owner::Root(account);
-    change(&admin, PrincipalCommand::SetLogin(SetLogin { owner, password, tokens_valid_from_ms })).await?;
+    change(&admin, PrincipalCommand::SetLogin(SetLogin { owner, password, tokens: Tokens::Void })).await?;
     Ok(Json(Done {}))
 }
 
@@ -115,11 +112,4 @@ pub(super) async fn hash(admin: &Admin, password: String) -> Result<Hidden<Strin
     }
     let hash = admin.authenticator.hash(Secret::new(password)).await;
     hash.map(Hidden).ok_or(Refusal::Unavailable("the password cannot be hashed just now"))
-}
-
-/// The moment before which tokens are void if they are void from now on: later than any token's that was issued.
-pub(super) async fn from_now_on(admin: &Admin) -> Result<u64, Refusal> {
-    admin.metadata.tick().await?;
-    let log_time_ms = state::log_time(&admin.metadata.read().await?)?;
-    Ok(log_time_ms.max(now_ms()).saturating_add(1))
 }

@@ -2,12 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cluster_core::state;
 use proto::ecr::{Failure, Output, Service};
 use proto::identity::AccountId;
 
 use super::call::Call;
-use super::{unavailable, unread};
+use super::unavailable;
 use crate::auth::AWS_USER;
 
 /// A password for Docker: the caller's, good for every registry that the caller may use, in this region. Old clients
@@ -15,10 +14,8 @@ use crate::auth::AWS_USER;
 pub(super) fn token(call: &Call<'_>) -> Result<Output, Failure> {
     call.authorize_at_all()?;
     let tokens = &call.ecr.api.authenticator.tokens;
-    let log_time_ms = state::log_time(&call.ecr.api.registry.metadata.local().map_err(unread)?)
-        .map_err(|error| unread(error.into()))?;
     let proof = (call.key.as_ref(), call.ends_ms);
-    let made = tokens.issue_password(&call.caller, proof, &call.registry.region, log_time_ms);
+    let made = tokens.issue_password(&call.caller, proof, &call.registry.region, call.index);
     let (password, expires_ms) = made.map_err(|error| unavailable(&error))?;
     let token = STANDARD.encode(format!("{AWS_USER}:{password}"));
     let entry =

@@ -33,6 +33,8 @@ pub(super) struct Call<'a> {
     pub(super) key: Option<AccessKeyId>,
     /// When the session ends that signed it.
     pub(super) ends_ms: Option<u64>,
+    /// Of a state no newer than the one in which the caller was known.
+    pub(super) index: u64,
     /// Whose the resource is: `registryId`, else the caller's own; in the region of the signature.
     pub(super) registry: RegistryId,
     pub(super) operation: Operation,

@@ -152,7 +152,7 @@ async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> R
         }
         BodyError::Broken(_) | BodyError::Slow => Failure::serialization("the body did not come whole"),
     })?;
-    let Signatory { caller, key, ends_ms, scope } = signatory(ecr, &signed, body.clone()).await?;
+    let Signatory { caller, key, ends_ms, index, scope } = signatory(ecr, &signed, body.clone()).await?;
     if scope.service.as_str() != operation.service().as_str() {
         return Err(refused(SigV4Error::Invalid(sigv4::Invalid::Scope)));
     }
@@ -161,7 +161,7 @@ async fn handle(ecr: &Ecr, parts: &Parts, body: Body, operation: Operation) -> R
     let named = if input.may_have("registryId") { input.parse_if::<AccountId>("registryId")? } else { None };
     let account = named.unwrap_or(own);
     let registry = RegistryId { account, region: scope.region };
-    let mut call = Call { ecr, parts, connection, caller, key, ends_ms, registry, operation, input };
+    let mut call = Call { ecr, parts, connection, caller, key, ends_ms, index, registry, operation, input };
     if operation.service() == Service::Ecr
         && matches!(operation.name(), Name::UploadLayerPart | Name::CompleteLayerUpload)
         && let Some(answered) = upload::elsewhere(&call, &body).await

@@ -42,7 +42,8 @@ struct Content {
     caller: String,
     /// Of an assumed role: the role, path included, which the ARN lacks.
     role: Option<String>,
-    issued_ms: u64,
+    /// Index of the last entry of the state that issued it, or of an older one.
+    index: u64,
     ends_ms: u64,
     /// Of a user's or root's session: what it was bought with.
     key: Option<String>,
@@ -54,11 +55,11 @@ pub(super) struct Session {
     pub(super) secret: SecretKey,
     pub(super) ends_ms: u64,
     pub(super) key: Option<AccessKeyId>,
-    issued_ms: u64,
+    index: u64,
 }
 
-/// Makes credentials for `caller` for so many seconds. `key`: a lasting one that they end with. Dated not before log time, as
-/// all tokens are.
+/// Makes credentials for `caller` for so many seconds. `key`: a lasting one that they end with. `index`: of a
+/// state no newer than the one that `caller` was checked against.
 ///
 /// # Errors
 /// The secret cannot be sealed now.
@@ -67,7 +68,7 @@ pub(super) async fn issue(
     caller: &Caller,
     key: Option<&AccessKeyId>,
     seconds: u64,
-    log_time_ms: u64,
+    index: u64,
 ) -> Result<Credentials, SecretsError> {
     let (mut id, mut random) = ([0; AccessKeyId::RANDOM], [0; SECRET]);
     getrandom::fill(&mut id)
@@ -84,7 +85,7 @@ pub(super) async fn issue(
         secret: secret.clone(),
         caller: caller.to_string(),
         role,
-        issued_ms: now_ms.max(log_time_ms),
+        index,
         ends_ms,
         key: key.map(ToString::to_string),
     };
@@ -122,8 +123,8 @@ fn read(content: &[u8]) -> Option<Session> {
         _ => return None,
     };
     let key = content.key.map(|key| key.parse()).transpose().ok()?;
-    let (secret, ends_ms, issued_ms) = (content.secret.parse().ok()?, content.ends_ms, content.issued_ms);
-    Some(Session { caller, secret, ends_ms, key, issued_ms })
+    let (secret, ends_ms, index) = (content.secret.parse().ok()?, content.ends_ms, content.index);
+    Some(Session { caller, secret, ends_ms, key, index })
 }
 
 impl Session {
@@ -133,7 +134,7 @@ impl Session {
     /// The state cannot be read.
     pub(super) fn counts(&self, reader: &StateReader) -> StateResult<bool, StateReader> {
         let known = identity::identity(reader, &self.caller)?;
-        let is_good = known.is_some_and(|known| self.issued_ms >= known.tokens_valid_from_ms);
+        let is_good = known.is_some_and(|known| self.index >= known.tokens_valid_from_index);
         let is_bought = match &self.key {
             None => true,
             Some(key) => access_key::access_key(reader, key)?
@@ -152,7 +153,7 @@ mod tests {
             secret: "s".repeat(40),
             caller: caller.to_owned(),
             role: role.map(str::to_owned),
-            issued_ms: 1,
+            index: 1,
             ends_ms: 2000,
             key: None,
         };

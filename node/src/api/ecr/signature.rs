@@ -51,6 +51,8 @@ pub(crate) struct Signatory {
     pub(crate) key: Option<AccessKeyId>,
     /// When its session ends.
     pub(crate) ends_ms: Option<u64>,
+    /// Index of a state no newer than the one that says so: what is issued to them is dated by it.
+    pub(crate) index: u64,
     /// Day, region and service.
     pub(crate) scope: Scope,
 }
@@ -101,6 +103,7 @@ impl Signatures {
     /// Whose the key is that should have signed, if there is such a lasting one and it counts.
     async fn lasting(&self, signed: &Signed) -> Result<Option<(Signatory, SigningKey)>, SignatureError> {
         let Ok(id) = signed.key_id().as_str().parse::<AccessKeyId>() else { return Ok(None) };
+        let index = self.metadata.applied_index();
         let record = state::principal::access_key::access_key(&self.metadata.local()?, &id)
             .map_err(ReadError::from)?;
         let Some(record) = record.filter(|record| record.state == KeyState::Active) else { return Ok(None) };
@@ -113,7 +116,7 @@ impl Signatures {
             }
         };
         let (caller, scope) = (record.owner.into(), signed.scope().clone());
-        Ok(Some((Signatory { caller, key: Some(id), ends_ms: None, scope }, derived)))
+        Ok(Some((Signatory { caller, key: Some(id), ends_ms: None, index, scope }, derived)))
     }
 
     /// The same of a session, over or not.
@@ -124,6 +127,7 @@ impl Signatures {
     ) -> Result<Option<(Signatory, SigningKey)>, SignatureError> {
         let opened = session::open(&self.secrets, signed.key_id().as_str(), token).await;
         let Some(session) = opened else { return Ok(None) };
+        let index = self.metadata.applied_index();
         if !session.counts(&self.metadata.local()?).map_err(ReadError::from)? {
             return Ok(None);
         }
@@ -131,7 +135,7 @@ impl Signatures {
             self.known(signed).unwrap_or_else(|| SigningKey::derive(&session.secret, signed.scope()));
         let Session { caller, key, ends_ms, .. } = session;
         let scope = signed.scope().clone();
-        Ok(Some((Signatory { caller, key, ends_ms: Some(ends_ms), scope }, derived)))
+        Ok(Some((Signatory { caller, key, ends_ms: Some(ends_ms), index, scope }, derived)))
     }
 
     fn known(&self, signed: &Signed) -> Option<SigningKey> {

@@ -11,7 +11,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use cluster_core::access::{Caller, Resource, Wanted};
 use cluster_core::record::{Entity, EntityKind, RoleRecord};
-use cluster_core::state;
 use cluster_core::state::principal::{role, user};
 use proto::arn::{PrincipalArn, SessionName};
 use proto::digest::{Algorithm, Digest};
@@ -142,6 +141,8 @@ async fn assume_role(
     let wanted = "sts:AssumeRole".parse().map_err(|_| Fault::server())?;
     let wanted = Wanted::operation(wanted, Resource::Entity(entity.clone()));
     let identity = Identity::of(caller.clone(), Proof::Key);
+    // Of the role's sessions: not of a state that is newer than what its trust policy is read from.
+    let index = ecr.api.registry.metadata.applied_index();
     let reader = ecr.api.registry.metadata.local().map_err(|error| Fault::unavailable(&error))?;
     // Of a role that is not there nothing more is told: nobody trusts it.
     let record =
@@ -155,8 +156,7 @@ async fn assume_role(
     let id = format!("{}:{session}", role_id(&entity, &record));
     let Entity { account, name: role, .. } = entity;
     let assumed = Caller::Session { account, role, name: session_name };
-    let log_time_ms = state::log_time(&reader).map_err(|error| Fault::unavailable(&error))?;
-    let made = session::issue(&ecr.signed.secrets, &assumed, None, seconds, log_time_ms).await;
+    let made = session::issue(&ecr.signed.secrets, &assumed, None, seconds, index).await;
     let credentials = made.map_err(|error| Fault::unavailable(&error))?;
     let user = [element("AssumedRoleId", &id), element("Arn", &assumed.to_string())].concat();
     Ok(format!("<AssumedRoleUser>{user}</AssumedRoleUser>{}", show(&credentials)))
@@ -175,10 +175,8 @@ async fn session_token(ecr: &Ecr, signatory: &Signatory, form: &Form) -> Result<
     }
     let most = if caller.is_root() { ROOT_MOST } else { USER_MOST };
     let seconds = form.seconds(USER_DEFAULT, most)?;
-    let reader = ecr.api.registry.metadata.local().map_err(|error| Fault::unavailable(&error))?;
-    let log_time_ms = state::log_time(&reader).map_err(|error| Fault::unavailable(&error))?;
     let key = signatory.key.as_ref();
-    let made = session::issue(&ecr.signed.secrets, caller, key, seconds, log_time_ms).await;
+    let made = session::issue(&ecr.signed.secrets, caller, key, seconds, signatory.index).await;
     Ok(show(&made.map_err(|error| Fault::unavailable(&error))?))
 }
 

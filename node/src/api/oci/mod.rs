@@ -74,6 +74,8 @@ struct Exchange<'a> {
     connection: &'a Connection,
     /// Whose repositories its names mean.
     registry: RegistryId,
+    /// Of a state no newer than the one that says who asks: tokens are dated by it.
+    index: u64,
     /// Nobody, until it is known who asks.
     identity: Identity,
 }
@@ -85,7 +87,8 @@ impl<'a> Exchange<'a> {
             parts.extensions.get::<Connection>().ok_or_else(|| OciError::unavailable("no connection"))?;
         let named = api.hosts.registry(access::host(parts)?);
         let registry = named.unwrap_or_else(|| api.facts.default_registry.clone());
-        Ok(Self { api, parts, connection, registry, identity: Identity::ANONYMOUS })
+        let index = api.registry.metadata.applied_index();
+        Ok(Self { api, parts, connection, registry, index, identity: Identity::ANONYMOUS })
     }
 }
 

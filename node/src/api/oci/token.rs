@@ -8,7 +8,6 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use cluster::{ReadError, StateReader};
 use cluster_core::access::{Action, Verb};
-use cluster_core::state;
 use proto::name::RepositoryName;
 use serde_json::{Map, Value};
 
@@ -120,8 +119,7 @@ fn issue(
         tracing::error!(reason = %crate::telemetry::log::chain(&error), "no token issued");
         OciError::unavailable("tokens cannot be issued now")
     };
-    let log_time_ms = state::log_time(&reader).map_err(ReadError::from)?;
-    let token = tokens.issue(identity, &exchange.registry, grants, log_time_ms).map_err(failed)?;
+    let token = tokens.issue(identity, &exchange.registry, grants, exchange.index).map_err(failed)?;
     let mut reply = Map::new();
     reply.insert("token".into(), token.clone().into());
     reply.insert("access_token".into(), token.into());
@@ -135,7 +133,7 @@ fn issue(
     if let (Issue::WithRefresh, Proof::Password) = (kind, identity.proof) {
         let login = login::login(&reader, identity.caller.clone()).map_err(ReadError::from)?;
         if let Some(Login { caller, password_hash }) = login {
-            let token = tokens.issue_refresh(&caller, &password_hash, log_time_ms).map_err(failed)?;
+            let token = tokens.issue_refresh(&caller, &password_hash, exchange.index).map_err(failed)?;
             reply.insert("refresh_token".into(), token.into());
         }
     }

@@ -46,7 +46,7 @@ pub(super) fn set_login<V: ViewMut>(view: &mut V, moment: Moment, set: &SetLogin
     if let Some(password_hash) = password_hash {
         write(view, key::root(id), &RootRecord { password_hash });
     }
-    record.tokens_valid_from_ms = valid_from(record.tokens_valid_from_ms, set.tokens_valid_from_ms, moment);
+    record.tokens_valid_from_index = valid_from(record.tokens_valid_from_index, set.tokens, moment);
     write(view, key::account(id), &record);
     Ok(())
 }

@@ -16,8 +16,9 @@ pub struct Identity {
     /// A user, then its groups; or a role; none for a root, a service and the anonymous, who have no policies of
     /// their own.
     pub sources: Vec<Source>,
-    /// Tokens issued before are void. Of a session: those of the role's sessions.
-    pub tokens_valid_from_ms: u64,
+    /// Tokens issued by an older state, whose last entry has a smaller index, are void. Of a session: those of the role's
+    /// sessions.
+    pub tokens_valid_from_index: u64,
 }
 
 /// Something with policies.
@@ -51,7 +52,7 @@ pub fn identity<V: View>(view: &V, caller: &Caller) -> StateResult<Option<Identi
             let record = account::account(view, id)?;
             Ok(record.map(|record| Identity {
                 sources: Vec::new(),
-                tokens_valid_from_ms: record.tokens_valid_from_ms,
+                tokens_valid_from_index: record.tokens_valid_from_index,
             }))
         }
         Caller::User(id, name) => {
@@ -65,13 +66,13 @@ pub fn identity<V: View>(view: &V, caller: &Caller) -> StateResult<Option<Identi
                 let group = group.ok_or_else(missing)?;
                 sources.push(source(EntityKind::Group, group.head));
             }
-            Ok(Some(Identity { sources, tokens_valid_from_ms: record.tokens_valid_from_ms }))
+            Ok(Some(Identity { sources, tokens_valid_from_index: record.tokens_valid_from_index }))
         }
         Caller::Session { account: id, role, .. } => {
             let record = entity::find::<RoleRecord, V>(view, id, role)?;
             Ok(record.map(|record| Identity {
                 sources: vec![Source::of(id.clone(), EntityKind::Role, record.head)],
-                tokens_valid_from_ms: record.tokens_valid_from_ms,
+                tokens_valid_from_index: record.tokens_valid_from_index,
             }))
         }
     }

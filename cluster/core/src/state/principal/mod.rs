@@ -16,12 +16,10 @@ pub mod role;
 pub mod user;
 
 use super::{Moment, StateError, StateResult};
+use crate::command::principal::Tokens;
 use crate::command::{Bound, Noun, PrincipalCommand, PrincipalRefusal, Response};
 use crate::record::{EntityKind, Owner};
 use crate::view::{View, ViewMut};
-
-/// How far after log time tokens can be made void: a proposer's clock may be ahead, but not lock anybody out.
-const AHEAD_MS: u64 = 3_600_000;
 
 /// Why a command is not done.
 #[derive(Debug)]
@@ -98,9 +96,12 @@ fn room(present: usize, bound: Bound) -> Result<(), PrincipalRefusal> {
     bounded(present.saturating_add(1), bound)
 }
 
-/// From when on tokens count after a command that gives `wanted_ms`.
-fn valid_from(recorded_ms: u64, wanted_ms: u64, moment: Moment) -> u64 {
-    recorded_ms.max(wanted_ms.min(moment.now_ms.saturating_add(AHEAD_MS)))
+/// Since which entry tokens count after a command that says `tokens`.
+fn valid_from(recorded_index: u64, tokens: Tokens, moment: Moment) -> u64 {
+    match tokens {
+        Tokens::Keep => recorded_index,
+        Tokens::Void => moment.index,
+    }
 }
 
 /// Refuses an owner that does not exist.

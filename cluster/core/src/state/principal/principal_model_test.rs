@@ -256,7 +256,7 @@ fn command(step: &Step) -> Option<PrincipalCommand> {
         Step::SetPassword(name, password) => {
             let password =
                 password.map_or(PasswordChange::Remove, |hash| PasswordChange::Set(Hidden(hash.to_owned())));
-            C::SetLogin(SetLogin { owner: user(name), password, tokens_valid_from_ms: 0 })
+            C::SetLogin(SetLogin { owner: user(name), password, tokens: Tokens::Keep })
         }
         Step::DeleteUser(name, deletion) => delete(entity(EntityKind::User, name), deletion),
         Step::CreateGroup(name) => create_group(name),

@@ -103,34 +103,38 @@ fn listings_page_in_the_order_of_names_without_paths() {
 fn logins_change_and_older_tokens_become_void() {
     let mut world = World::new();
     world.done(create_user("alice", Some("$1")));
-    let set = |owner: &Owner, password, tokens_valid_from_ms| {
-        PrincipalCommand::SetLogin(SetLogin { owner: owner.clone(), password, tokens_valid_from_ms })
+    let set = |owner: &Owner, password, tokens| {
+        PrincipalCommand::SetLogin(SetLogin { owner: owner.clone(), password, tokens })
     };
     let valid_from = |world: &World, owner: &Owner| {
-        world.identity(&Caller::from(owner.clone())).unwrap().tokens_valid_from_ms
+        world.identity(&Caller::from(owner.clone())).unwrap().tokens_valid_from_index
     };
-    // Tokens of one who had the name before are void.
-    assert_eq!((valid_from(&world, &user("alice")), valid_from(&world, &root())), (1000, 0));
+    // Tokens of one who had the name before are void. Asked again for the user, the state stays as it is.
+    assert_eq!((valid_from(&world, &user("alice")), valid_from(&world, &root())), (world.index - 1, 0));
     for owner in [user("alice"), root()] {
-        world.done(set(&owner, PasswordChange::Keep, 2000));
-        world.done(set(&owner, PasswordChange::Set(Hidden("$2".to_owned())), 0));
-        world.done(set(&owner, PasswordChange::Keep, 1500));
-        assert_eq!(valid_from(&world, &owner), 2000, "it never falls");
-        world.done(set(&owner, PasswordChange::Keep, u64::MAX));
-        assert_eq!(valid_from(&world, &owner), 1000 + AHEAD_MS);
+        world.done(set(&owner, PasswordChange::Keep, Tokens::Void));
+        let void = world.index;
+        assert_eq!(valid_from(&world, &owner), void, "a token says which state issued it");
+        world.done(set(&owner, PasswordChange::Set(Hidden("$2".to_owned())), Tokens::Keep));
+        assert_eq!(valid_from(&world, &owner), void);
         let long = PasswordChange::Set(Hidden("h".repeat(513)));
-        world.refused(set(&owner, long, 0), limit(Bound::Text));
+        world.refused(set(&owner, long, Tokens::Void), limit(Bound::Text));
+        assert_eq!(valid_from(&world, &owner), void);
     }
     let hash = |world: &World| {
         user::user(&world.view, &default_account(), &name("alice")).unwrap().unwrap().password_hash
     };
     assert_eq!(hash(&world), Some(Hidden("$2".to_owned())));
-    world.done(set(&user("alice"), PasswordChange::Remove, 0));
+    world.done(set(&user("alice"), PasswordChange::Remove, Tokens::Keep));
     assert_eq!(hash(&world), None);
-    world.refused(set(&root(), PasswordChange::Remove, 0), PrincipalRefusal::InUse(Noun::Password));
+    world
+        .refused(set(&root(), PasswordChange::Remove, Tokens::Keep), PrincipalRefusal::InUse(Noun::Password));
     let recorded = cluster::root(&world.view, &default_account()).unwrap().unwrap();
     assert_eq!(recorded.password_hash, "$2");
-    world.refused(set(&user("bob"), PasswordChange::Keep, 1), PrincipalRefusal::NotFound(Noun::User));
+    world.refused(
+        set(&user("bob"), PasswordChange::Keep, Tokens::Void),
+        PrincipalRefusal::NotFound(Noun::User),
+    );
 }
 
 #[test]
@@ -197,27 +201,29 @@ fn a_role_has_a_trust_policy_and_sessions_of_bounded_length() {
     world.refused(create_role("r", "{ }", 900), PrincipalRefusal::Exists(Noun::Role));
     let session = SessionName::new(&name("r"), "s").unwrap();
     let caller = Caller::Session { account: default_account(), role: name("r"), name: session };
-    let before = world.identity(&caller).unwrap().tokens_valid_from_ms;
-    assert_eq!(before, 1000, "sessions of one that had the name before are void");
-    let update = |trust: Option<&str>, max_session_seconds, tokens_valid_from_ms| {
+    let before = world.identity(&caller).unwrap().tokens_valid_from_index;
+    assert!(before > 0, "sessions of one that had the name before are void");
+    let update = |trust: Option<&str>, max_session_seconds, tokens| {
         PrincipalCommand::UpdateRole(UpdateRole {
             account: default_account(),
             name: name("r"),
             trust_policy: trust.map(str::to_owned),
             max_session_seconds,
-            tokens_valid_from_ms,
+            tokens,
         })
     };
-    world.refused(update(None, Some(1), 0), limit(Bound::SessionSeconds));
+    world.refused(update(None, Some(1), Tokens::Void), limit(Bound::SessionSeconds));
     let long = "t".repeat(4097);
-    world.refused(update(Some(&long), None, 0), limit(Bound::TrustPolicyBytes));
-    world.done(update(Some("{ }"), Some(43_200), 0));
-    world.done(update(None, None, 3000));
+    world.refused(update(Some(&long), None, Tokens::Void), limit(Bound::TrustPolicyBytes));
+    world.done(update(Some("{ }"), Some(43_200), Tokens::Keep));
+    assert_eq!(world.identity(&caller).unwrap().tokens_valid_from_index, before);
+    world.done(update(None, None, Tokens::Void));
+    let void = world.index;
     let role = role::role(&world.view, &default_account(), &name("r")).unwrap().unwrap();
     assert_eq!((role.trust_policy.as_str(), role.max_session_seconds), ("{ }", 43_200));
     world.done(put_policy(entity(EntityKind::Role, "r"), "p", "{}"));
     let identity = world.identity(&caller).unwrap();
-    assert_eq!((identity.tokens_valid_from_ms, identity.sources.len()), (3000, 1));
+    assert_eq!((identity.tokens_valid_from_index, identity.sources.len()), (void, 1));
     assert_eq!(identity.sources[0].policies, 1);
     let r = || entity(EntityKind::Role, "r");
     world.refused(delete(r(), Deletion::IfBare), PrincipalRefusal::InUse(Noun::Policy));

@@ -186,12 +186,18 @@ impl World {
     }
 }
 
+/// Asked again, it takes away what came in between, too.
 fn takes_away(command: &PrincipalCommand) -> bool {
     use PrincipalCommand as C;
-    matches!(
-        command,
-        C::Delete { .. } | C::DeletePolicy { .. } | C::DeleteAccessKey { .. } | C::RevokeRobotToken { .. }
-    )
+    match command {
+        C::Delete { .. }
+        | C::DeletePolicy { .. }
+        | C::DeleteAccessKey { .. }
+        | C::RevokeRobotToken { .. } => true,
+        C::SetLogin(set) => set.tokens == Tokens::Void,
+        C::UpdateRole(update) => update.tokens == Tokens::Void,
+        _ => false,
+    }
 }
 
 /// All pairs whose key begins with `kind`, without that byte.

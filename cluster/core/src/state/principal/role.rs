@@ -20,7 +20,7 @@ pub(super) fn create<V: ViewMut>(view: &mut V, moment: Moment, create: CreateRol
         trust_policy,
         max_session_seconds,
         // Those of a deleted one that had the name are not its own.
-        tokens_valid_from_ms: moment.now_ms,
+        tokens_valid_from_index: moment.index,
     };
     entity::create(view, &account, &record, |found| {
         (&found.trust_policy, found.max_session_seconds) == (&record.trust_policy, max_session_seconds)
@@ -45,8 +45,7 @@ pub(super) fn update<V: ViewMut>(view: &mut V, moment: Moment, update: UpdateRol
             record.head.changed_index = moment.index;
         }
     }
-    record.tokens_valid_from_ms =
-        valid_from(record.tokens_valid_from_ms, update.tokens_valid_from_ms, moment);
+    record.tokens_valid_from_index = valid_from(record.tokens_valid_from_index, update.tokens, moment);
     entity::put(view, &update.account, &record);
     Ok(())
 }

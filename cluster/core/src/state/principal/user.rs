@@ -19,7 +19,7 @@ pub(super) fn create<V: ViewMut>(view: &mut V, moment: Moment, create: CreateUse
         head: EntityHead::new(name, moment.now_ms, moment.index),
         password_hash,
         // Those of a deleted one that had the name are not its own.
-        tokens_valid_from_ms: moment.now_ms,
+        tokens_valid_from_index: moment.index,
         groups: Vec::new(),
     };
     entity::create(view, &account, &record, |found| found.password_hash == record.password_hash)
@@ -45,7 +45,7 @@ pub(super) fn set_login<V: ViewMut>(
         }
         PasswordChange::Remove => record.password_hash = None,
     }
-    record.tokens_valid_from_ms = valid_from(record.tokens_valid_from_ms, set.tokens_valid_from_ms, moment);
+    record.tokens_valid_from_index = valid_from(record.tokens_valid_from_index, set.tokens, moment);
     entity::put(view, account, &record);
     Ok(())
 }

@@ -3,13 +3,12 @@
 use cluster::StateReader;
 use cluster_core::access::Resource;
 use cluster_core::command::PrincipalCommand;
-use cluster_core::command::principal::{CreateRole, Deletion, UpdateRole};
+use cluster_core::command::principal::{CreateRole, Deletion, Tokens, UpdateRole};
 use cluster_core::record::{Entity, EntityHead, EntityKind};
 use cluster_core::state::principal::{group, policy, role, user};
 use proto::admin::iam::{self, Entities, EntityInfo, Kind, Named};
 
 use super::{Answer, Desk, PAGE, Refusal, answer, done, kind_of, word};
-use crate::api::admin::accounts;
 
 pub(super) async fn create_group(desk: &Desk<'_>, name: &str) -> Answer {
     let Entity { account, name, .. } = desk.entity("iam:CreateGroup", EntityKind::Group, name)?;
@@ -44,9 +43,8 @@ pub(super) async fn update_role(
     let needed = max_session_seconds.map_or("iam:UpdateAssumeRolePolicy", |_| "iam:UpdateRole");
     let role = desk.entity(needed, EntityKind::Role, name)?;
     trust_policy.as_deref().map_or(Ok(()), super::policy::trust)?;
-    let tokens_valid_from_ms = accounts::from_now_on(desk.admin).await?;
     let Entity { account, name, .. } = role;
-    let command = UpdateRole { account, name, trust_policy, max_session_seconds, tokens_valid_from_ms };
+    let command = UpdateRole { account, name, trust_policy, max_session_seconds, tokens: Tokens::Void };
     desk.change(PrincipalCommand::UpdateRole(command)).await?;
     done()
 }

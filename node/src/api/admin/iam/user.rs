@@ -1,7 +1,9 @@
 //! Users: passwords, sessions, groups.
 
 use cluster_core::command::PrincipalCommand;
-use cluster_core::command::principal::{CreateUser, Membership, PasswordChange, SetLogin, SetMembership};
+use cluster_core::command::principal::{
+    CreateUser, Membership, PasswordChange, SetLogin, SetMembership, Tokens,
+};
 use cluster_core::record::{EntityKind, Owner};
 
 use super::{Answer, Desk, Refusal, done};
@@ -34,8 +36,7 @@ pub(super) async fn revoke_sessions(desk: &Desk<'_>, user: Option<&str>) -> Answ
 }
 
 async fn set_login(desk: &Desk<'_>, owner: Owner, password: PasswordChange) -> Answer {
-    let tokens_valid_from_ms = accounts::from_now_on(desk.admin).await?;
-    let command = SetLogin { owner, password, tokens_valid_from_ms };
+    let command = SetLogin { owner, password, tokens: Tokens::Void };
     desk.change(PrincipalCommand::SetLogin(command)).await?;
     done()
 }
