@@ -68,6 +68,9 @@ impl Client {
     }
 }
 
+/// Characters of a detail that are noted.
+const MOST_DETAIL: usize = 256;
+
 /// Decides on requests.
 pub(crate) struct Decider {
     facts: Facts,
@@ -116,6 +119,7 @@ impl Decider {
                 action: action.to_string(),
                 resource: wanted.resource().named_for(action).as_str().to_owned(),
                 tag: wanted.tag().map(ToString::to_string),
+                detail: wanted.detail().map(|detail| detail.chars().take(MOST_DETAIL).collect()),
                 is_allowed,
                 reason,
                 request_id: client.request.to_string(),

@@ -10,6 +10,7 @@ fn entry(number: u64) -> Entry {
         action: "ecr:PutImage".to_owned(),
         resource: "*".to_owned(),
         tag: None,
+        detail: None,
         is_allowed: number.is_multiple_of(2),
         reason: "x".repeat(200),
         request_id: String::new(),

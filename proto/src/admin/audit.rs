@@ -18,6 +18,9 @@ pub struct Entry {
     /// The tag that is moved, removed or read, if one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// What the resource does not say: the request to the admin API, the policy, key, token or member that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// Whether it was allowed.
     pub is_allowed: bool,
     /// The statement that decided it, or what was missing.

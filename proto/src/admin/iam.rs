@@ -212,3 +212,20 @@ pub enum IamCall {
         context: Vec<(String, String)>,
     },
 }
+
+impl IamCall {
+    /// What it is about beside the principal, for logs: a policy, an access key, a robot token, a group's member.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::AddUserToGroup { user, .. } | Self::RemoveUserFromGroup { user, .. } => Some(user),
+            Self::PutPolicy { policy, .. }
+            | Self::GetPolicy { policy, .. }
+            | Self::DeletePolicy { policy, .. } => Some(policy),
+            Self::UpdateAccessKey { id, .. }
+            | Self::DeleteAccessKey { id, .. }
+            | Self::RevokeRobotToken { id, .. } => Some(id),
+            Self::CreateRobotToken { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+}

@@ -264,6 +264,8 @@ fn what_is_changed_and_what_is_denied_is_written_down_without_secrets() {
     {
         assert_eq!(find(&all, action)["is_allowed"], true, "{action}");
     }
+    assert_eq!(find(&all, "shoal:CreateRobotToken")["detail"], "ci");
+    assert_eq!(find(&all, "shoal:ManageCluster")["detail"], "POST /api/v1/accounts");
     assert!(!all.iter().any(|entry| entry["action"] == "ecr:BatchGetImage"), "reading changes nothing");
     assert!(entries(&["--principal", ALICE]).iter().all(|entry| entry["principal"] == ALICE));
     assert_eq!(entries(&["--since", "0s"]).len(), 0);

@@ -17,24 +17,35 @@ pub struct Wanted {
     actions: Vec<ActionName>,
     resource: Resource,
     tag: Option<Tag>,
+    detail: Option<String>,
 }
 
 impl Wanted {
     /// A call over HTTP.
     pub fn call(action: Action, resource: Resource) -> Self {
         let actions = action.names().iter().filter_map(|name| name.parse().ok()).collect();
-        Self { call: Some(action), actions, resource, tag: None }
+        Self { call: Some(action), actions, resource, tag: None, detail: None }
     }
 
     /// An operation of ECR's API, which is an action by itself. No scope of a token covers it, nor is it ever open for
     /// anonymous reading.
     pub fn operation(action: ActionName, resource: Resource) -> Self {
-        Self { call: None, actions: vec![action], resource, tag: None }
+        Self { call: None, actions: vec![action], resource, tag: None, detail: None }
     }
 
     /// That, of the image which this tag names. Who wants several asks for each.
     pub fn of_tag(self, tag: Tag) -> Self {
         Self { tag: Some(tag), ..self }
+    }
+
+    /// That, of this part of the resource: nothing is decided by it, logs tell it.
+    pub fn about(self, detail: String) -> Self {
+        Self { detail: Some(detail), ..self }
+    }
+
+    /// Which part of the resource it is about, if somebody said so.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
     }
 
     /// The tag that is read, moved or removed.

@@ -52,10 +52,11 @@ impl Command {
 fn text(entry: &Entry) -> String {
     let decision = if entry.is_allowed { "allowed" } else { "denied" };
     let tag = entry.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+    let detail = entry.detail.as_ref().map(|detail| format!(" [{detail}]")).unwrap_or_default();
     let reason = entry.reason.split_once(": ").map_or(entry.reason.as_str(), |(_, reason)| reason);
     let Entry { time_ms, principal, source, action, resource, .. } = entry;
     let line = format!(
-        "{} {decision:7} {principal} from {source}: {action} {resource}{tag} ({reason})",
+        "{} {decision:7} {principal} from {source}: {action} {resource}{tag}{detail} ({reason})",
         time(*time_ms)
     );
     line.replace(char::is_control, "?") + "\n"

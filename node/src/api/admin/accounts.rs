@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
 use cluster_core::access::Action;
 use cluster_core::command::principal::{CreateAccount, PasswordChange, SetLogin, Tokens};
 use cluster_core::command::{Command, PrincipalCommand, Response};
@@ -15,10 +14,9 @@ use proto::admin::iam::{AccountInfo, Accounts, Done, NewAccount, NewRootPassword
 use proto::identity::AccountId;
 use serde::Deserialize;
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::problem::Refusal;
 use crate::auth::Secret;
-use crate::http::server::Connection;
 
 /// Accounts of one answer.
 const PAGE: usize = 1000;
@@ -38,11 +36,10 @@ pub(super) struct From {
 /// `GET`.
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     from: Result<Query<From>, QueryRejection>,
 ) -> Result<Json<Accounts>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let Query(from) = from.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let after = from.after.map(|text| text.parse().map_err(Refusal::invalid)).transpose()?;
     let page = account::accounts(&admin.metadata.read().await?, after.as_ref(), PAGE)?;
@@ -61,11 +58,10 @@ pub(super) async fn list(
 /// `POST`: a new one.
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     wanted: Result<Json<NewAccount>, JsonRejection>,
 ) -> Result<Json<Done>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let Json(wanted) = wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let account: AccountId = wanted.id.parse().map_err(Refusal::invalid)?;
     if wanted.name.is_empty() || wanted.name.chars().any(char::is_control) {
@@ -80,12 +76,11 @@ pub(super) async fn create(
 /// `POST`.
 pub(super) async fn set_root_password(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     Path(id): Path<String>,
     wanted: Result<Json<NewRootPassword>, JsonRejection>,
 ) -> Result<Json<Done>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let Json(wanted) = wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let account: AccountId = id.parse().map_err(Refusal::invalid)?;
     let password = PasswordChange::Set(hash(&admin, wanted.root_password).await?);

@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
 use cluster_core::access::Action;
 use proto::admin::audit::Page;
 use serde::Deserialize;
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::problem::Refusal;
-use crate::http::server::Connection;
 
 /// Which page.
 #[derive(Debug, Deserialize)]
@@ -29,11 +27,10 @@ pub(super) struct From {
 /// `GET`.
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     from: Result<Query<From>, QueryRejection>,
 ) -> Result<Json<Page>, Refusal> {
-    admin.authorize(Action::ReadAudit, &headers, &connection).await?;
+    admin.authorize(Action::ReadAudit, &asked).await?;
     let Query(from) = from.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let audit = admin.audit.clone();
     let read = tokio::task::spawn_blocking(move || audit.read(from.since_ms, from.next.as_deref()));

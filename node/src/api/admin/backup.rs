@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use blobs::{BlobCopy, Reader};
 use bytes::Bytes;
@@ -19,9 +18,8 @@ use futures::stream;
 use proto::backup::{Encoder, Head, NeededBlob};
 use proto::digest::Digest;
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::problem::Refusal;
-use crate::http::server::Connection;
 use crate::registry::{OpenBlob, RegistryError};
 
 /// Bytes of the state in one part of the stream, about.
@@ -36,10 +34,9 @@ const OWN: u8 = 0;
 /// `GET`: all that was acknowledged before the request, and nothing later than one entry.
 pub(super) async fn save(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
 ) -> Result<Response, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let reader = admin.metadata.read().await?;
     let position = cluster::position(&reader).map_err(StateError::View)?;
     let head = Head {
@@ -128,11 +125,10 @@ fn needed(digest: &Digest, record: &BlobRecord) -> NeededBlob {
 /// `GET`: the bytes of one blob, from here or from other nodes.
 pub(super) async fn blob(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     Path(digest): Path<String>,
 ) -> Result<Response, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let digest: Digest = digest.parse().map_err(|_| Refusal::Invalid("this is no digest".to_owned()))?;
     let record = state::blob::blob(&admin.metadata.local()?, &digest)?;
     let record = record.ok_or(Refusal::NotFound("there is no such blob"))?;

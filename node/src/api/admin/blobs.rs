@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
 use cluster_core::access::Action;
 use cluster_core::state;
 use proto::admin::{DamagedBlob, DamagedBlobs};
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::problem::Refusal;
-use crate::http::server::Connection;
 
 /// Blobs in one answer.
 pub(super) const MOST: usize = 1000;
@@ -21,10 +19,9 @@ const REPOSITORIES: usize = 100;
 /// `GET`. From what this node knows; a copy that nobody read or scrubbed since it was damaged is not known.
 pub(super) async fn damaged(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
 ) -> Result<Json<DamagedBlobs>, Refusal> {
-    admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
+    admin.authorize(Action::ReadMetrics, &asked).await?;
     let reader = admin.metadata.local()?;
     let found = state::copies::without_copy(&reader, None, MOST)?;
     let registry = &admin.facts.default_registry;

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cluster::Role;
 use cluster_core::access::Action;
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::problem::Refusal;
-use crate::http::server::Connection;
 
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let draining = admin.draining.load(Ordering::Relaxed);
@@ -29,10 +27,9 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 
 pub(super) async fn metrics(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
 ) -> Result<Response, Refusal> {
-    admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
+    admin.authorize(Action::ReadMetrics, &asked).await?;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], admin.metrics.encode()).into_response())
 }

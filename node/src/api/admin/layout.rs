@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
 use cluster::StateReader;
 use cluster_core::access::Action;
 use cluster_core::command::node::{ChangeLayout, PlacementChange};
@@ -17,10 +16,9 @@ use cluster_core::record::{NodeKind, NodeState};
 use cluster_core::state;
 use proto::admin::{self, Layout, LayoutApply, LayoutChange, LayoutPlan, LayoutTraffic, LayoutWish};
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::nodes::parse;
 use super::problem::Refusal;
-use crate::http::server::Connection;
 
 /// Most changes of one plan.
 const MAX_CHANGES: usize = 256;
@@ -32,11 +30,10 @@ const MAX_BLOBS: u64 = 1_000_000;
 /// `POST`: what it would move. Changes nothing.
 pub(super) async fn plan(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     wanted: Result<Json<LayoutWish>, JsonRejection>,
 ) -> Result<Json<LayoutPlan>, Refusal> {
-    admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
+    admin.authorize(Action::ReadMetrics, &asked).await?;
     let Json(LayoutWish { changes, rate_bytes }) =
         wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
     if rate_bytes == 0 {
@@ -52,11 +49,10 @@ pub(super) async fn plan(
 /// `POST`: makes the changes, if the layout is still the one that they were planned for.
 pub(super) async fn apply(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     wanted: Result<Json<LayoutApply>, JsonRejection>,
 ) -> Result<Json<Layout>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let Json(LayoutApply { version, changes }) =
         wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let changes = check(&admin.metadata.read().await?, &changes)?;

@@ -21,7 +21,9 @@ use std::sync::atomic::AtomicBool;
 
 use ::blobs::BlobStore;
 use axum::Router;
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::routing::{delete, get, post};
 use cluster::Metadata;
 use cluster_core::access::{Action, Facts, Resource, Wanted};
@@ -70,8 +72,27 @@ pub(crate) struct Admin {
     pub(crate) secrets: Secrets,
     /// What was decided on this node.
     pub(crate) audit: Arc<Audit>,
-    /// Asked about, and for a pass.
+    /// AdminRequest about, and for a pass.
     pub(crate) scrub: Arc<Progress>,
+}
+
+/// A request: from where it came, with which credentials, and for what.
+struct AdminRequest {
+    connection: Connection,
+    headers: HeaderMap,
+    /// Method and path, for the audit log.
+    target: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for AdminRequest {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let connection = parts.extensions.get::<Connection>().cloned();
+        let connection = connection.ok_or(Refusal::Unavailable("no connection"))?;
+        let target = format!("{} {}", parts.method, parts.uri.path());
+        Ok(Self { connection, headers: parts.headers.clone(), target })
+    }
 }
 
 /// `/healthz` and `/readyz` say that something is wrong and not what, so anybody may ask; the rest is for
@@ -114,22 +135,18 @@ impl Admin {
     }
 
     /// Lets only those through who may do `action` to the cluster.
-    async fn authorize(
-        &self,
-        action: Action,
-        headers: &HeaderMap,
-        connection: &Connection,
-    ) -> Result<Identity, Refusal> {
-        let identity = self.authenticate(headers, connection).await?;
-        let wanted = Wanted::call(action, Resource::Registry(self.facts.default_registry.clone()));
-        self.decide(&identity, connection, &wanted)?;
+    async fn authorize(&self, action: Action, asked: &AdminRequest) -> Result<Identity, Refusal> {
+        let identity = self.authenticate(asked).await?;
+        let cluster = Resource::Registry(self.facts.default_registry.clone());
+        let wanted = Wanted::call(action, cluster).about(asked.target.clone());
+        self.decide(&identity, &asked.connection, &wanted)?;
         Ok(identity)
     }
 
     /// Who asks. Tokens are for pulls and pushes (XT10).
-    async fn authenticate(&self, headers: &HeaderMap, connection: &Connection) -> Result<Identity, Refusal> {
-        let registry = &self.facts.default_registry;
-        match self.authenticator.authenticate(headers, connection.remote.ip(), registry).await {
+    async fn authenticate(&self, asked: &AdminRequest) -> Result<Identity, Refusal> {
+        let (registry, address) = (&self.facts.default_registry, asked.connection.remote.ip());
+        match self.authenticator.authenticate(&asked.headers, address, registry).await {
             Ok(Identity { proof: Proof::Robot(_) | Proof::Token, .. }) | Err(AuthError::Invalid) => {
                 Err(Refusal::LoginNeeded)
             }

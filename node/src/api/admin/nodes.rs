@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
 use cluster::{StateReader, StorageError};
 use cluster_core::access::Action;
 use cluster_core::command::node::Removal;
@@ -18,10 +17,9 @@ use proto::digest::Digest;
 use proto::identity::NodeId;
 use serde::Deserialize;
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::problem::Refusal;
 use super::view::View;
-use crate::http::server::Connection;
 
 /// For the leader to take a removed node's vote away.
 const LETTING_GO: Duration = Duration::from_secs(10);
@@ -29,10 +27,9 @@ const LETTING_GO: Duration = Duration::from_secs(10);
 /// `GET`: all nodes.
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
 ) -> Result<Json<Nodes>, Refusal> {
-    admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
+    admin.authorize(Action::ReadMetrics, &asked).await?;
     let view = View::of(&admin).await?;
     let nodes = state::node::nodes(&view.reader)?;
     let nodes = nodes.into_iter().map(|(node, record)| view.show(node, record));
@@ -42,43 +39,39 @@ pub(super) async fn list(
 /// `GET`: one node.
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     Path(id): Path<String>,
 ) -> Result<Json<Node>, Refusal> {
-    admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
+    admin.authorize(Action::ReadMetrics, &asked).await?;
     one(&admin, parse(&id)?).await.map(Json)
 }
 
 /// `POST`: takes no more copies to it.
 pub(super) async fn drain(
     state: State<Arc<Admin>>,
-    connection: Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     Path(id): Path<String>,
 ) -> Result<Json<Node>, Refusal> {
-    set_state(&state, &connection, &headers, &id, NodeState::Draining).await
+    set_state(&state, &asked, &id, NodeState::Draining).await
 }
 
 /// `POST`: takes copies to it again.
 pub(super) async fn undrain(
     state: State<Arc<Admin>>,
-    connection: Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     Path(id): Path<String>,
 ) -> Result<Json<Node>, Refusal> {
-    set_state(&state, &connection, &headers, &id, NodeState::Active).await
+    set_state(&state, &asked, &id, NodeState::Active).await
 }
 
 /// `POST`: decides on its vote.
 pub(super) async fn pin(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     Path(id): Path<String>,
     wanted: Result<Json<NewPin>, JsonRejection>,
 ) -> Result<Json<Node>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let node = parse(&id)?;
     let Json(NewPin { vote }) = wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let record = state::node::node(&admin.metadata.read().await?, node)?;
@@ -98,11 +91,10 @@ pub(super) async fn pin(
 /// `DELETE`: leaves its vote to the cluster again.
 pub(super) async fn unpin(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     Path(id): Path<String>,
 ) -> Result<Json<Node>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     set_pin(&admin, parse(&id)?, None).await
 }
 
@@ -120,12 +112,11 @@ fn is_last_voter(admin: &Admin, node: NodeId) -> bool {
 
 async fn set_state(
     admin: &Admin,
-    connection: &Connection,
-    headers: &HeaderMap,
+    asked: &AdminRequest,
     id: &str,
     state: NodeState,
 ) -> Result<Json<Node>, Refusal> {
-    admin.authorize(Action::ManageCluster, headers, connection).await?;
+    admin.authorize(Action::ManageCluster, asked).await?;
     let node = parse(id)?;
     if state == NodeState::Draining {
         may_drain(&admin.metadata.read().await?, node)?;
@@ -162,12 +153,11 @@ pub(super) struct RemovalQuery {
 /// `DELETE`: takes it out of the cluster.
 pub(super) async fn remove(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     Path(id): Path<String>,
     Query(query): Query<RemovalQuery>,
 ) -> Result<Json<Node>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let node = parse(&id)?;
     let was = one(&admin, node).await?;
     if is_last_voter(&admin, node) {

@@ -3,33 +3,29 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
 use cluster_core::access::Action;
 use proto::admin::Scrub;
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::problem::Refusal;
-use crate::http::server::Connection;
 use crate::jobs::scrub::Place;
 
 /// `GET`: where it stands.
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
 ) -> Result<Json<Scrub>, Refusal> {
-    admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
+    admin.authorize(Action::ReadMetrics, &asked).await?;
     Ok(Json(document(admin.scrub.now())))
 }
 
 /// `POST`: begins a pass at once and without a rate, unless such a one runs.
 pub(super) async fn start(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
 ) -> Result<Json<Scrub>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     Ok(Json(document(admin.scrub.ask())))
 }
 

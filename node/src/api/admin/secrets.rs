@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
 use cluster::StateReader;
 use cluster_core::access::Action;
 use cluster_core::command::{Command, PrincipalCommand, PrincipalRefusal, Response};
@@ -14,9 +13,8 @@ use cluster_core::state::principal::access_key;
 use proto::admin::secrets::{Rotated, SecretKey, SecretKeys};
 use proto::credential::AccessKeyId;
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::problem::Refusal;
-use crate::http::server::Connection;
 
 /// Access keys that are looked at together.
 const PAGE: usize = 500;
@@ -24,10 +22,9 @@ const PAGE: usize = 500;
 /// `GET`: which keys this node has, and what of the state they encrypt.
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
 ) -> Result<Json<SecretKeys>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
     each(&admin, |_, record| *counts.entry(record.sealed.by).or_default() += 1)?;
     // One that another node made, which this one did not need yet, is told of as well.
@@ -45,10 +42,9 @@ pub(super) async fn list(
 /// some with the old one, which every node still has; a second call ends it.
 pub(super) async fn rotate(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
 ) -> Result<Json<Rotated>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let number = admin.secrets.rotate().await?;
     // What was made by the old key until now is in the state that is read after this.
     drop(admin.metadata.read().await?);

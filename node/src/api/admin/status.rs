@@ -3,26 +3,23 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
 use cluster_core::access::Action;
 use cluster_core::state;
 use proto::admin::Status;
 use proto::identity::NodeId;
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::problem::Refusal;
 use super::view::View;
-use crate::http::server::Connection;
 use crate::registry::COPIES_AT_PUSH;
 
 /// `GET`. Answers without a quorum too, from what this node knows.
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
 ) -> Result<Json<Status>, Refusal> {
-    admin.authorize(Action::ReadMetrics, &headers, &connection).await?;
+    admin.authorize(Action::ReadMetrics, &asked).await?;
     // The read index is a round with a quorum: the proof that there is one.
     let quorum = admin.metadata.read().await.is_ok();
     let view = View::of(&admin).await?;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
 use cluster_core::access::Action;
 use cluster_core::command::node::CreateJoinToken;
 use cluster_core::command::{Command, NodeCommand, Response};
@@ -16,8 +15,7 @@ use proto::digest::{Algorithm, Digest};
 use proto::join::{JoinToken, MAX_MEMBERS};
 
 use super::problem::Refusal;
-use super::{Admin, random, view};
-use crate::http::server::Connection;
+use super::{Admin, AdminRequest, random, view};
 
 /// Longest life of a token, seconds.
 const MAX_TTL: u64 = 7 * 24 * 3600;
@@ -25,11 +23,10 @@ const MAX_TTL: u64 = 7 * 24 * 3600;
 /// `POST`: a token for one node; it names up to [`MAX_MEMBERS`] members.
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     wanted: Result<Json<NewToken>, JsonRejection>,
 ) -> Result<Json<Token>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let Json(wanted) = wanted.map_err(|error| Refusal::Invalid(error.body_text()))?;
     if !(1..=MAX_TTL).contains(&wanted.ttl_seconds) {
         return Err(Refusal::Invalid(format!("a token lives 1 to {MAX_TTL} seconds")));
@@ -63,10 +60,9 @@ pub(super) async fn create(
 /// `GET`: those that are kept; who was let in by one stays listed with it until it has expired for a while.
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
 ) -> Result<Json<Tokens>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let reader = admin.metadata.read().await?;
     let now = state::log_time(&reader)?;
     let all = state::token::tokens(&reader, None, usize::MAX)?.items;
@@ -84,11 +80,10 @@ pub(super) async fn list(
 /// `DELETE`: nobody comes in with it any more; who did stays.
 pub(super) async fn revoke(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     Path(id): Path<String>,
 ) -> Result<Json<Revoked>, Refusal> {
-    admin.authorize(Action::ManageCluster, &headers, &connection).await?;
+    admin.authorize(Action::ManageCluster, &asked).await?;
     let unknown = || Refusal::NotFound("there is no such token");
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let token = u128::from_str_radix(&id, 16).ok().filter(|_| is_id).ok_or_else(unknown)?.to_be_bytes();

@@ -12,8 +12,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
 use cluster::StateReader;
 use cluster_core::access::{Caller, Resource, Wanted};
 use cluster_core::command::{Command, PrincipalCommand, Response};
@@ -23,7 +22,7 @@ use proto::admin::iam::{Done, IamCall, Kind};
 use proto::identity::AccountId;
 use serde::{Deserialize, Serialize};
 
-use super::Admin;
+use super::{Admin, AdminRequest};
 use super::problem::Refusal;
 use crate::auth::Identity;
 use crate::http::server::Connection;
@@ -45,6 +44,8 @@ struct Desk<'a> {
     connection: &'a Connection,
     identity: &'a Identity,
     account: AccountId,
+    /// What the call is about, beside the principal: for the audit log.
+    about: Option<String>,
 }
 
 /// A document of `proto::admin::iam`.
@@ -53,12 +54,11 @@ type Answer = Result<Json<serde_json::Value>, Refusal>;
 /// `POST`.
 pub(super) async fn call(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
+    asked: AdminRequest,
     place: Result<Query<Place>, QueryRejection>,
     call: Result<Json<IamCall>, JsonRejection>,
 ) -> Answer {
-    let identity = admin.authenticate(&headers, &connection).await?;
+    let identity = admin.authenticate(&asked).await?;
     let own = identity.caller.account().ok_or(Refusal::LoginNeeded)?;
     let Query(place) = place.map_err(|error| Refusal::Invalid(error.body_text()))?;
     let Json(call) = call.map_err(|error| Refusal::Invalid(error.body_text()))?;
@@ -66,7 +66,8 @@ pub(super) async fn call(
         Some(text) => text.parse().map_err(Refusal::invalid)?,
         None => own.clone(),
     };
-    let desk = Desk { admin: &admin, connection: &connection, identity: &identity, account };
+    let about = call.detail().map(str::to_owned);
+    let desk = Desk { admin: &admin, connection: &asked.connection, identity: &identity, account, about };
     act(&desk, call).await
 }
 
@@ -110,7 +111,12 @@ impl Desk<'_> {
     /// Lets the caller go on only if it may do `action`, service included.
     fn may(&self, action: &str, resource: Resource) -> Result<(), Refusal> {
         let action = action.parse().map_err(Refusal::invalid)?;
-        self.admin.decide(self.identity, self.connection, &Wanted::operation(action, resource))
+        let wanted = Wanted::operation(action, resource);
+        let wanted = match &self.about {
+            Some(about) => wanted.about(about.clone()),
+            None => wanted,
+        };
+        self.admin.decide(self.identity, self.connection, &wanted)
     }
 
     /// What the call names, if the caller may do this to it.
