@@ -79,11 +79,7 @@ fn template(
         let Some(stored) = state::document::document(reader, &repository.registry, kind, &id)? else {
             continue;
         };
-        // What was taken in was checked; a release that knew less may have kept one that nothing can be made of.
-        let template = CreationTemplate::read(&stored.text).map_err(|error| {
-            tracing::warn!(prefix = id.as_str(), reason = %crate::telemetry::log::chain(&error), "template not used");
-            RegistryError::Unexpected
-        })?;
+        let template = CreationTemplate::read(&stored.text)?;
         if template.applies_to(Scenario::CreateOnPush) {
             return Ok(Some(template));
         }

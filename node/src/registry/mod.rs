@@ -16,6 +16,7 @@ use cluster_core::access::Caller;
 use cluster_core::key::RepositoryId;
 use cluster_core::state::StateError;
 use proto::digest::Digest;
+use proto::settings::TemplateError;
 
 use peer::exchange::FetchError;
 
@@ -53,6 +54,9 @@ pub(crate) enum RegistryError {
     /// The bytes are elsewhere and could not be fetched.
     #[error("the blob could not be fetched from other nodes")]
     Fetch(#[from] FetchError),
+    /// A stored creation template that a release took in which knew less.
+    #[error("a creation template cannot be used")]
+    Template(#[from] TemplateError),
     /// Apply answered what it never should.
     #[error("unexpected answer of the state machine")]
     Unexpected,

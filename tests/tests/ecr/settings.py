@@ -99,9 +99,10 @@ signing = {"rules": [{"signingProfileArn": f"arn:aws:signer:local:{ACCOUNT}:/sig
 ecr.put_signing_configuration(signingConfiguration=signing)
 assert ecr.get_signing_configuration()["signingConfiguration"] == signing
 assert ecr.delete_signing_configuration()["signingConfiguration"] == signing
-assert ecr.get_account_setting(name="BLOB_MOUNTING")["value"] == "DISABLED"
-ecr.put_account_setting(name="BLOB_MOUNTING", value="ENABLED")
+# As long as nobody says otherwise; Amazon begins with the other one.
 assert ecr.get_account_setting(name="BLOB_MOUNTING")["value"] == "ENABLED"
+ecr.put_account_setting(name="BLOB_MOUNTING", value="DISABLED")
+assert ecr.get_account_setting(name="BLOB_MOUNTING")["value"] == "DISABLED"
 for name, value in [("BLOB_MOUNTING", "PERHAPS"), ("NO_SUCH", "X")]:
     assert_refused("ValidationException", ecr.put_account_setting, name=name, value=value)
 role = f"arn:aws:iam::{ACCOUNT}:role/scanner"

@@ -259,6 +259,10 @@ impl From<RegistryError> for OciError {
                 tracing::warn!(reason = %crate::telemetry::log::chain(&error), "blob not fetched");
                 Self::unavailable("the nodes that have the blob cannot be reached")
             }
+            RegistryError::Template(error) => {
+                tracing::warn!(reason = %crate::telemetry::log::chain(&error), "repository not created");
+                Self::unavailable("the creation template for this repository cannot be used: put it again")
+            }
             RegistryError::Unexpected => {
                 tracing::error!("the state machine gave an answer of another command");
                 Self::unavailable("the registry is confused: see its log")
