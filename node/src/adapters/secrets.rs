@@ -187,6 +187,15 @@ impl Secrets {
         Ok(number)
     }
 
+    /// The number of the newest key of all nodes that answer; 0: there is none. Dropping it loses nothing.
+    ///
+    /// # Errors
+    /// On an edge, and when the keys of others cannot be kept.
+    pub(crate) async fn newest(&self) -> Result<u32, SecretsError> {
+        self.exchange().await?;
+        Ok(self.numbers().last().copied().unwrap_or(0))
+    }
+
     /// The numbers of the keys that are here, the newest last.
     pub(crate) fn numbers(&self) -> Vec<u32> {
         self.keyring.keys().iter().map(|key| key.number).collect()
@@ -201,11 +210,12 @@ impl Secrets {
         Ok(self.keyring.seal(owner, secret)?)
     }
 
-    /// Whether the key of that number is here. Who has none at all asks others; whoever makes up numbers makes nobody ask.
+    /// Whether the key of that number is here. Others are asked for it, since this node may have been away when it was made;
+    /// whoever makes up numbers makes it ask no more often than once a second.
     pub(crate) async fn has(&self, number: u32) -> bool {
         let knows = || self.keyring.keys().iter().any(|key| key.number == number);
-        if knows() || !self.keyring.keys().is_empty() {
-            return knows();
+        if knows() {
+            return true;
         }
         let now_s = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
         // Once a second, whoever asks how often.

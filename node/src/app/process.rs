@@ -59,7 +59,9 @@ pub(crate) fn limit_heaps() {
     }
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut arguments = std::env::args_os();
-    let mut again = Command::new("/proc/self/exe");
+    // By its path, which gives the process its name.
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut again = Command::new(program);
     again.arg0(arguments.next().unwrap_or_else(|| "shoal".into())).args(arguments);
     // It returns only if it cannot be done.
     let _ = again.env(HEAPS, cores.to_string()).exec();

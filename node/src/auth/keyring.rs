@@ -153,12 +153,7 @@ impl Keyring {
     /// Takes keys of another node; those that are here stay. Durable when it returns. Blocks.
     pub(crate) fn add(&self, others: &[Key]) -> Result<(), KeyringError> {
         let mut held = self.held();
-        let mut all = held.clone();
-        for other in others {
-            if !all.iter().any(|key| key.number == other.number) {
-                all.push(other.clone());
-            }
-        }
+        let all = merged(&held, others);
         if all.len() > MAX_KEYS {
             return Err(KeyringError::Full);
         }
@@ -199,6 +194,24 @@ impl Keyring {
         let opened = key.cipher()?.open_in_place(nonce, Aad::from(owner.as_bytes()), &mut bytes);
         Ok(opened.map_err(|_| KeyringError::Damaged)?.to_vec())
     }
+}
+
+/// Both lists in one, the newest last: what only `others` has comes before what it has there after it.
+fn merged(held: &[Key], others: &[Key]) -> Vec<Key> {
+    let mut all = held.to_vec();
+    let mut before = None;
+    for other in others.iter().rev() {
+        let at = match all.iter().position(|key| key.number == other.number) {
+            Some(at) => at,
+            None => {
+                let at = before.unwrap_or(all.len());
+                all.insert(at, other.clone());
+                at
+            }
+        };
+        before = Some(at);
+    }
+    all
 }
 
 fn text(keys: &[Key]) -> String {
@@ -266,6 +279,20 @@ mod tests {
         second.add(&first.keys()).expect("nothing new");
         assert_eq!(second.unseal("x", &sealed).expect("opened"), b"1");
         assert_eq!(second.keys().len(), 2);
+    }
+
+    #[test]
+    fn an_older_key_of_another_node_does_not_become_the_newest() {
+        let ((_first_dir, first), (_second_dir, second)) = (keyring(), keyring());
+        let old = first.make().expect("a key");
+        let new = first.make().expect("another key");
+        second.add(&first.keys()[1..]).expect("taken");
+        second.add(&first.keys()).expect("taken");
+        let numbers: Vec<u32> = second.keys().iter().map(|key| key.number).collect();
+        assert_eq!(numbers, [old, new]);
+        let newer = first.make().expect("a third one");
+        second.add(&first.keys()).expect("taken");
+        assert_eq!(second.seal("x", b"1").expect("sealed").by, newer);
     }
 
     #[test]

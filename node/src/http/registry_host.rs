@@ -105,7 +105,8 @@ impl Hosts {
         if used.as_ref().unwrap_or(default) == registry {
             return self.url(came);
         }
-        let suffix = match (of_shape(came.host), &self.public_url) {
+        let host = came.host.to_ascii_lowercase();
+        let suffix = match (of_shape(&host), &self.public_url) {
             (Some((_, suffix)), _) => suffix,
             (None, Some(url)) => url.host(),
             (None, None) => came.host,

@@ -79,8 +79,7 @@ fn template(
         let Some(stored) = state::document::document(reader, &repository.registry, kind, &id)? else {
             continue;
         };
-        let template = CreationTemplate::read(&stored.text)?;
-        if template.applies_to(Scenario::CreateOnPush) {
+        if let Some(template) = CreationTemplate::read(&stored.text, Scenario::CreateOnPush)? {
             return Ok(Some(template));
         }
     }

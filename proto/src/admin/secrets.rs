@@ -21,8 +21,12 @@ pub struct SecretKey {
 /// What a rotation did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotated {
-    /// The number of the new key.
+    /// The number of the newest key, which encrypts all secrets now.
     pub key: String,
+    /// Whether it was made now. Not if a rotation before did not come to its end: then that was ended.
+    pub is_new: bool,
     /// Access keys whose secrets were encrypted anew.
     pub access_keys: u64,
+    /// Access keys whose secrets cannot be read, and stay as they are.
+    pub damaged: u64,
 }

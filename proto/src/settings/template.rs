@@ -27,7 +27,6 @@ pub enum Scenario {
 /// A template, as `CreateRepositoryCreationTemplate` took it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreationTemplate {
-    applied_for: Vec<Scenario>,
     /// Which tags may move.
     pub mutability: Mutability,
     /// How bytes are encrypted.
@@ -52,12 +51,16 @@ pub enum TemplateError {
 }
 
 impl CreationTemplate {
-    /// Reads the stored JSON. Members that are about the template itself are passed over.
+    /// Reads the stored JSON; `None`: it is not meant for repositories that are made so. Members that are about the template
+    /// itself are passed over.
     ///
     /// # Errors
     /// See [`TemplateError`].
-    pub fn read(text: &str) -> Result<Self, TemplateError> {
+    pub fn read(text: &str, scenario: Scenario) -> Result<Option<Self>, TemplateError> {
         let document: Document = serde_json::from_str(text)?;
+        if !document.applied_for.contains(&scenario) {
+            return Ok(None);
+        }
         let filters: Result<Vec<_>, _> = document
             .image_tag_mutability_exclusion_filters
             .iter()
@@ -77,19 +80,13 @@ impl CreationTemplate {
         };
         // An empty one is none: updates take one away with it.
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Ok(Self {
-            applied_for: document.applied_for,
+        Ok(Some(Self {
             mutability: Mutability::named(mode, filters?)?,
             encryption,
             tags,
             repository_policy: given(document.repository_policy),
             lifecycle_policy: given(document.lifecycle_policy),
-        })
-    }
-
-    /// Whether it is meant for repositories that are made so.
-    pub fn applies_to(&self, scenario: Scenario) -> bool {
-        self.applied_for.contains(&scenario)
+        }))
     }
 
     /// The ids of the templates that may be meant for a repository, the one that counts first: the longest prefix, of
@@ -158,19 +155,25 @@ mod tests {
             "encryptionConfiguration": {"encryptionType": "AES256"},
             "resourceTags": [{"Key": "team", "Value": "a"}], "repositoryPolicy": "", "lifecyclePolicy": "{}"
         }"#;
-        let template = CreationTemplate::read(text).expect("a template");
+        let read = |text: &str| CreationTemplate::read(text, Scenario::CreateOnPush);
+        let template = read(text).expect("readable").expect("meant for it");
         assert_eq!(template.mutability.mode(), MutabilityMode::Immutable);
         assert_eq!(template.mutability.exclusions().len(), 1);
         assert_eq!(template.tags.get("team").map(ResourceTagValue::as_str), Some("a"));
         assert_eq!((template.repository_policy, template.lifecycle_policy.as_deref()), (None, Some("{}")));
-        let template = CreationTemplate::read(text).expect("a template");
-        assert!(
-            template.applies_to(Scenario::CreateOnPush) && !template.applies_to(Scenario::PullThroughCache)
-        );
-        for text in ["", "[]", r#"{"appliedFor": ["X"]}"#, r#"{"imageTagMutability": "X"}"#] {
-            assert!(CreationTemplate::read(text).is_err(), "{text}");
+        let other = CreationTemplate::read(text, Scenario::PullThroughCache);
+        assert_eq!(other.expect("readable"), None);
+        for text in ["", "[]", r#"{"appliedFor": ["X"]}"#] {
+            assert!(read(text).is_err(), "{text}");
         }
-        let kms = r#"{"encryptionConfiguration": {"encryptionType": "KMS"}}"#;
-        assert!(CreationTemplate::read(kms).is_err(), "there is no key service");
+        for what in
+            [r#""imageTagMutability": "X""#, r#""encryptionConfiguration": {"encryptionType": "KMS"}"#]
+        {
+            let text = format!(r#"{{"appliedFor": ["CREATE_ON_PUSH"], {what}}}"#);
+            assert!(read(&text).is_err(), "{text}");
+            // It is in nobody's way.
+            let text = format!(r#"{{"appliedFor": ["REPLICATION"], {what}}}"#);
+            assert_eq!(read(&text).expect("passed over"), None);
+        }
     }
 }

@@ -146,7 +146,7 @@ fn the_key_of_secrets_is_rotated_while_access_keys_go_on() {
     let rotated = operate(&cluster.nodes[0], &["secrets", "rotate", "--output", "json"]);
     assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
     let rotated: Value = serde_json::from_slice(&rotated.stdout).expect("a document");
-    assert_eq!(rotated["access_keys"], 2);
+    assert_eq!((&rotated["is_new"], &rotated["access_keys"]), (&json!(true), &json!(2)));
     let new = rotated["key"].as_str().expect("a key").to_owned();
     assert_eq!(listed(&cluster.nodes[0]), [(new.clone(), 2), (old.clone(), 0)]);
     // Who was away gets it when it is needed, and what is made there is sealed with it.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::amazon::access_key;
 use tests::content::{media_type, sha256, unique_bytes};
 use tests::http::Client;
-use tests::principal::{DEFAULT_ACCOUNT, allow, create_user, put_policy};
+use tests::principal::{DEFAULT_ACCOUNT, allow, create_user, done, put_policy};
 use tests::signed::{SigningClient, error_type};
 use tests::{Server, ServerOptions};
 
@@ -92,6 +92,10 @@ fn a_push_makes_a_repository_as_the_nearest_template_says() {
     root.put_manifest("team/app", "v1", media_type::IMAGE, &image.manifest).assert_error(400, "TAG_INVALID");
     root.push_image("team/app", "dev-1");
     Client::anonymous(ground.node.host()).get("/v2/team/app/manifests/v1").send().assert_status(200);
+    // A prefix ends with a slash, written or not.
+    let again = json!({ "prefix": "team/", "appliedFor": ["CREATE_ON_PUSH"] });
+    let again = ground.signed.call(ground.node.host(), "CreateRepositoryCreationTemplate", &again);
+    assert_eq!(error_type(&again), "400 TemplateAlreadyExistsException");
     // What is there already stays as it is.
     let update = json!({ "prefix": "team/open", "imageTagMutability": "IMMUTABLE" });
     ground.call("UpdateRepositoryCreationTemplate", &update);
@@ -117,6 +121,29 @@ fn a_template_that_nothing_could_be_made_of_is_refused() {
     ] {
         assert_eq!(create(more.clone()), "400 InvalidParameterException", "{more}");
     }
+}
+
+/// Else it would say what others' repositories are like.
+#[test]
+fn who_makes_templates_may_make_such_repositories() {
+    let ground = Ground::new();
+    create_user(&ground.node, DEFAULT_ACCOUNT, "alice");
+    let make = ["key", "create", "--of", "alice", "--output", "json"];
+    let key = serde_json::from_str(&done(&ground.node, DEFAULT_ACCOUNT, &make)).expect("a key");
+    let alice = SigningClient::new(&key);
+    let create = || {
+        let input = json!({ "prefix": "a", "appliedFor": ["CREATE_ON_PUSH"] });
+        alice.call(ground.node.host(), "CreateRepositoryCreationTemplate", &input)
+    };
+    let own = "ecr:CreateRepositoryCreationTemplate";
+    put_policy(&ground.node, DEFAULT_ACCOUNT, "user/alice", "own", &allow(own, "*"));
+    assert_eq!(error_type(&create()), "400 AccessDeniedException");
+    for (name, action) in
+        [("a", "ecr:CreateRepository"), ("b", "ecr:PutLifecyclePolicy"), ("c", "ecr:SetRepositoryPolicy")]
+    {
+        put_policy(&ground.node, DEFAULT_ACCOUNT, "user/alice", name, &allow(action, "*"));
+    }
+    create().assert_status(200);
 }
 
 #[test]

@@ -14,7 +14,8 @@ pub enum Command {
     List(Options),
     /// Make a new key on all full nodes, and encrypt the secrets of all access keys with it.
     ///
-    /// The access keys stay as they are. Old keys stay in the files of the nodes, for sessions of STS that were begun with
+    /// The access keys stay as they are. A rotation that was cut off is ended by the next one, which makes no other key
+    /// then. Old keys stay in the files of the nodes, for sessions of STS that were begun with
     /// them and for backups.
     Rotate(Options),
 }
@@ -29,8 +30,12 @@ pub(crate) fn run(command: Command) -> Result<String, ClientError> {
             let rotated: Rotated = Client::new(&options.access)?.post("secrets", &())?;
             Ok(render(options.output, &rotated, |rotated| {
                 pairs([
-                    ("new key", rotated.key.clone()),
+                    (
+                        if rotated.is_new { "new key" } else { "key of a rotation before" },
+                        rotated.key.clone(),
+                    ),
                     ("access keys encrypted anew", rotated.access_keys.to_string()),
+                    ("access keys that cannot be read", rotated.damaged.to_string()),
                 ])
             }))
         }

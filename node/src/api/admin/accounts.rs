@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::Json;
 use cluster_core::access::Action;
 use cluster_core::command::principal::{CreateAccount, PasswordChange, SetLogin, Tokens};
 use cluster_core::command::{Command, PrincipalCommand, Response};
@@ -14,8 +14,8 @@ use proto::admin::iam::{AccountInfo, Accounts, Done, NewAccount, NewRootPassword
 use proto::identity::AccountId;
 use serde::Deserialize;
 
-use super::{Admin, AdminRequest};
 use super::problem::Refusal;
+use super::{Admin, AdminRequest};
 use crate::auth::Secret;
 
 /// Accounts of one answer.

@@ -3,15 +3,15 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::Json;
 use cluster_core::access::Action;
 use proto::admin::audit::Page;
 use serde::Deserialize;
 
-use super::{Admin, AdminRequest};
 use super::problem::Refusal;
+use super::{Admin, AdminRequest};
 
 /// Which page.
 #[derive(Debug, Deserialize)]

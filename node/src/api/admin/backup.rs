@@ -18,8 +18,8 @@ use futures::stream;
 use proto::backup::{Encoder, Head, NeededBlob};
 use proto::digest::Digest;
 
-use super::{Admin, AdminRequest};
 use super::problem::Refusal;
+use super::{Admin, AdminRequest};
 use crate::registry::{OpenBlob, RegistryError};
 
 /// Bytes of the state in one part of the stream, about.
@@ -32,10 +32,7 @@ const ALL_END: &[u8] = &[0xff];
 const OWN: u8 = 0;
 
 /// `GET`: all that was acknowledged before the request, and nothing later than one entry.
-pub(super) async fn save(
-    State(admin): State<Arc<Admin>>,
-    asked: AdminRequest,
-) -> Result<Response, Refusal> {
+pub(super) async fn save(State(admin): State<Arc<Admin>>, asked: AdminRequest) -> Result<Response, Refusal> {
     admin.authorize(Action::ManageCluster, &asked).await?;
     let reader = admin.metadata.read().await?;
     let position = cluster::position(&reader).map_err(StateError::View)?;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::Json;
+use axum::extract::State;
 use cluster_core::access::Action;
 use cluster_core::state;
 use proto::admin::{DamagedBlob, DamagedBlobs};
 
-use super::{Admin, AdminRequest};
 use super::problem::Refusal;
+use super::{Admin, AdminRequest};
 
 /// Blobs in one answer.
 pub(super) const MOST: usize = 1000;

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use cluster::Role;
 use cluster_core::access::Action;
 
-use super::{Admin, AdminRequest};
 use super::problem::Refusal;
+use super::{Admin, AdminRequest};
 
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let draining = admin.draining.load(Ordering::Relaxed);

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::Json;
 use cluster::StateReader;
 use cluster_core::access::Action;
 use cluster_core::command::node::{ChangeLayout, PlacementChange};
@@ -16,9 +16,9 @@ use cluster_core::record::{NodeKind, NodeState};
 use cluster_core::state;
 use proto::admin::{self, Layout, LayoutApply, LayoutChange, LayoutPlan, LayoutTraffic, LayoutWish};
 
-use super::{Admin, AdminRequest};
 use super::nodes::parse;
 use super::problem::Refusal;
+use super::{Admin, AdminRequest};
 
 /// Most changes of one plan.
 const MAX_CHANGES: usize = 256;

@@ -72,7 +72,7 @@ pub(crate) struct Admin {
     pub(crate) secrets: Secrets,
     /// What was decided on this node.
     pub(crate) audit: Arc<Audit>,
-    /// AdminRequest about, and for a pass.
+    /// Asked about, and for a pass.
     pub(crate) scrub: Arc<Progress>,
 }
 

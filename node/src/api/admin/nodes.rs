@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
-use axum::Json;
 use cluster::{StateReader, StorageError};
 use cluster_core::access::Action;
 use cluster_core::command::node::Removal;
@@ -17,9 +17,9 @@ use proto::digest::Digest;
 use proto::identity::NodeId;
 use serde::Deserialize;
 
-use super::{Admin, AdminRequest};
 use super::problem::Refusal;
 use super::view::View;
+use super::{Admin, AdminRequest};
 
 /// For the leader to take a removed node's vote away.
 const LETTING_GO: Duration = Duration::from_secs(10);

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::Json;
+use axum::extract::State;
 use cluster_core::access::Action;
 use proto::admin::Scrub;
 
-use super::{Admin, AdminRequest};
 use super::problem::Refusal;
+use super::{Admin, AdminRequest};
 use crate::jobs::scrub::Place;
 
 /// `GET`: where it stands.

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::Json;
+use axum::extract::State;
 use cluster_core::access::Action;
 use cluster_core::state;
 use proto::admin::Status;
 use proto::identity::NodeId;
 
-use super::{Admin, AdminRequest};
 use super::problem::Refusal;
 use super::view::View;
+use super::{Admin, AdminRequest};
 use crate::registry::COPIES_AT_PUSH;
 
 /// `GET`. Answers without a quorum too, from what this node knows.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use axum::Json;
 use cluster_core::access::Action;
 use cluster_core::command::node::CreateJoinToken;
 use cluster_core::command::{Command, NodeCommand, Response};

@@ -131,6 +131,12 @@ impl Call<'_> {
         self.decide(Resource::Registry(self.registry.clone()), None)
     }
 
+    /// Refuses unless the caller may also do this at all: what the operation makes others do (§9.1).
+    pub(super) fn authorize_also(&self, action: &str) -> Result<(), Failure> {
+        let action: ActionName = action.parse().map_err(|_| Failure::server())?;
+        self.decide_on(action, Resource::Registry(self.registry.clone()), None)
+    }
+
     fn decide(&self, resource: Resource, tag: Option<&Tag>) -> Result<(), Failure> {
         // Referrers are read with the right to read images (§9.1).
         let action = match self.operation.name() {
@@ -138,6 +144,10 @@ impl Call<'_> {
             _ => self.operation.to_string(),
         };
         let action: ActionName = action.parse().map_err(|_| Failure::server())?;
+        self.decide_on(action, resource, tag)
+    }
+
+    fn decide_on(&self, action: ActionName, resource: Resource, tag: Option<&Tag>) -> Result<(), Failure> {
         let identity = Identity::of(self.caller.clone(), Proof::Key);
         let named = resource.named_for(&action);
         let wanted = Wanted::operation(action.clone(), resource);

@@ -76,11 +76,27 @@ fn template_not_found(call: &Call<'_>) -> Failure {
     Failure::new(Exception::TemplateNotFound, text)
 }
 
+/// A prefix ends with `/`, whether it is written or not.
+fn template_key(call: &Call<'_>) -> Result<Key, Failure> {
+    let prefix = call.input.text("prefix").trim_end_matches('/');
+    let id = prefix.parse().map_err(|error| Failure::invalid_parameter("prefix", error))?;
+    Ok(Key { kind: RegistryDocument::CreationTemplate, id })
+}
+
+/// Whoever says what others' repositories are like may make such ones (§9.1).
+fn authorize_template(call: &Call<'_>) -> Result<(), Failure> {
+    call.authorize_at_all()?;
+    for action in ["ecr:CreateRepository", "ecr:PutLifecyclePolicy", "ecr:SetRepositoryPolicy"] {
+        call.authorize_also(action)?;
+    }
+    Ok(())
+}
+
 /// `CreateRepositoryCreationTemplate`.
 pub(super) async fn create_template(call: &Call<'_>) -> Result<Output, Failure> {
-    call.authorize_at_all()?;
+    authorize_template(call)?;
     check_template(call)?;
-    let key = Key::named(call, RegistryDocument::CreationTemplate, "prefix")?;
+    let key = template_key(call)?;
     let mut given = members(call, "prefix");
     given.entry("imageTagMutability").or_insert_with(|| "MUTABLE".into());
     given.entry("encryptionConfiguration").or_insert_with(|| serde_json::json!({"encryptionType": "AES256"}));
@@ -110,9 +126,9 @@ async fn store_template(
 
 /// `UpdateRepositoryCreationTemplate`: what is not given stays.
 pub(super) async fn update_template(call: &Call<'_>) -> Result<Output, Failure> {
-    call.authorize_at_all()?;
+    authorize_template(call)?;
     check_template(call)?;
-    let key = Key::named(call, RegistryDocument::CreationTemplate, "prefix")?;
+    let key = template_key(call)?;
     let mut stored = document::get(call, &key).await?.ok_or_else(|| template_not_found(call))?;
     let given = members(call, "prefix");
     if given.contains_key("imageTagMutability") {
@@ -125,7 +141,7 @@ pub(super) async fn update_template(call: &Call<'_>) -> Result<Output, Failure> 
 /// `DeleteRepositoryCreationTemplate`.
 pub(super) async fn delete_template(call: &Call<'_>) -> Result<Output, Failure> {
     call.authorize_at_all()?;
-    let key = Key::named(call, RegistryDocument::CreationTemplate, "prefix")?;
+    let key = template_key(call)?;
     let stored = document::delete(call, &key).await?.ok_or_else(|| template_not_found(call))?;
     Ok(call.of_registry().with("repositoryCreationTemplate", template(key.id.as_str(), &stored)))
 }
@@ -151,7 +167,8 @@ async fn described(
     }
     let mut items = Vec::new();
     for text in call.input.texts(member) {
-        let id = text.parse().map_err(|error| Failure::invalid_parameter(member, error))?;
+        let id = text.trim_end_matches('/').parse();
+        let id = id.map_err(|error| Failure::invalid_parameter(member, error))?;
         if let Some(stored) = document::get(call, &Key { kind, id }).await? {
             items.push((text.to_owned(), stored));
         }

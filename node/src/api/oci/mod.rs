@@ -270,8 +270,7 @@ async fn observe(
     let known = parts.extensions.get::<Connection>();
     let (remote, id) = (known.map(|known| known.remote), known.map(|known| known.request.to_string()));
     let path: String = path.chars().take(512).collect();
-    let span =
-        tracing::info_span!("request", operation, method = %parts.method, path = ?path, remote = ?remote, id);
+    let span = tracing::info_span!("request", operation, method = %parts.method, host = ?access::host(parts).ok(), path = ?path, remote = ?remote, id);
     async {
         let response = reply::finish(work.await.unwrap_or_else(IntoResponse::into_response));
         let status = response.status();

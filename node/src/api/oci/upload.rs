@@ -226,6 +226,8 @@ async fn finish(
     if ranged || !body.is_end_stream() {
         append(exchange, name, upload, body).await?;
     }
+    // It may have been deleted meanwhile.
+    create_repository(exchange, name).await?;
     exchange.api.registry.finish_upload(&exchange.repository(name), upload, digest).await?;
     Ok(reply::created(&blob_path(name, &digest), &digest))
 }

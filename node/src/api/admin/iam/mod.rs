@@ -10,9 +10,9 @@ mod user;
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::Json;
 use cluster::StateReader;
 use cluster_core::access::{Caller, Resource, Wanted};
 use cluster_core::command::{Command, PrincipalCommand, Response};
@@ -22,8 +22,8 @@ use proto::admin::iam::{Done, IamCall, Kind};
 use proto::identity::AccountId;
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, AdminRequest};
 use super::problem::Refusal;
+use super::{Admin, AdminRequest};
 use crate::auth::Identity;
 use crate::http::server::Connection;
 
