@@ -5,7 +5,7 @@ use proto::ecr::{Exception, Failure, Name, Output, Service};
 use super::call::Call;
 use super::{
     absent, authorization, image, images, layer, policy, put_image, referrer, registry, repository, rule,
-    tag, upload,
+    tag, template, upload,
 };
 
 /// Does what was asked, once the caller is known and the input is checked; each handler asks whether the caller may.
@@ -89,10 +89,10 @@ async fn act_on_registry(call: &Call<'_>) -> Result<Output, Failure> {
         N::RegisterPullTimeUpdateExclusion => registry::exclude(call).await,
         N::DeregisterPullTimeUpdateExclusion => registry::include(call).await,
         N::ListPullTimeUpdateExclusions => registry::exclusions(call).await,
-        N::CreateRepositoryCreationTemplate => rule::create_template(call).await,
-        N::UpdateRepositoryCreationTemplate => rule::update_template(call).await,
-        N::DeleteRepositoryCreationTemplate => rule::delete_template(call).await,
-        N::DescribeRepositoryCreationTemplates => rule::describe_templates(call).await,
+        N::CreateRepositoryCreationTemplate => template::create(call).await,
+        N::UpdateRepositoryCreationTemplate => template::update(call).await,
+        N::DeleteRepositoryCreationTemplate => template::delete(call).await,
+        N::DescribeRepositoryCreationTemplates => template::describe(call).await,
         N::CreatePullThroughCacheRule => rule::create_cache_rule(call).await,
         N::UpdatePullThroughCacheRule => rule::update_cache_rule(call).await,
         N::DeletePullThroughCacheRule => rule::delete_cache_rule(call).await,

@@ -23,6 +23,7 @@ mod settings;
 mod signature;
 mod sts;
 mod tag;
+mod template;
 mod upload;
 
 use std::sync::Arc;

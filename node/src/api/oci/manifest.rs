@@ -87,7 +87,7 @@ pub(super) async fn put(
     }
     let (subject, oddities) = (manifest.subject, manifest.oddities.clone());
     let put = ManifestPut { digest, content: content.to_vec(), manifest, tags: tags.clone(), condition };
-    super::upload::create_repository(exchange, name).await?;
+    super::creation::create_repository(exchange, name).await?;
     match exchange.api.registry.put_manifest(&exchange.repository(name), put).await? {
         Ok(()) => {}
         Err(refusal) => return Err(refused(name, refusal)),

@@ -4,8 +4,6 @@ use axum::body::Body;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::Response;
 use blobs::{BlobError, Upload, UploadOwner};
-use cluster::ReadError;
-use cluster_core::access::Action;
 use http_body::Body as _;
 use proto::digest::{Algorithm, Digest, DigestError};
 use proto::name::RepositoryName;
@@ -14,18 +12,12 @@ use proto::upload::UploadId;
 
 use super::error::{Code, OciError};
 use super::operation::UploadVerb;
-use super::query::Query;
 use super::{Exchange, reply};
 use crate::adapters::relay::RelayError;
 use crate::api::body::{BodyError, timed};
-use crate::auth::decider::Verdict;
-use crate::registry::account_setting::AccountSettings;
-use crate::registry::creation::NotCreated;
 use crate::telemetry::metrics::OperationLabels;
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
-/// Most repositories that one mount may name as sources.
-pub(super) const MAX_SOURCES: usize = 16;
 
 /// `POST`: mount, take the whole blob, or open a session.
 pub(super) async fn start(
@@ -34,11 +26,11 @@ pub(super) async fn start(
     body: Body,
 ) -> Result<Response, OciError> {
     refuse_encoding(exchange)?;
-    create_repository(exchange, name).await?;
+    super::creation::create_repository(exchange, name).await?;
     let query = exchange.query();
     if let Some(wanted) = query.get("mount") {
         let digest = digest(wanted)?;
-        if mount(exchange, name, digest, &query).await? {
+        if super::mount::mount(exchange, name, digest, &query).await? {
             return Ok(reply::created(&blob_path(name, &digest), &digest));
         }
     }
@@ -58,58 +50,10 @@ pub(super) async fn start(
     Ok(progress(StatusCode::ACCEPTED, name, &upload))
 }
 
-/// As a template says, if the repository is not there; the push makes one that no template is meant for.
-pub(super) async fn create_repository(
-    exchange: &Exchange<'_>,
-    name: &RepositoryName,
-) -> Result<(), OciError> {
-    let created = exchange.api.registry.create_on_push(&exchange.repository(name)).await?;
-    created.map_err(|refusal| match refusal {
-        NotCreated::NoTemplate => {
-            let message = "the repository does not exist, and no template lets a push create it";
-            OciError::new(Code::NameUnknown, message)
-        }
-        NotCreated::Limit => OciError::new(Code::Denied, "the registry has as many repositories as it may"),
-    })
-}
-
 /// Who may continue a session: the same principal, in the same repository (U30).
 fn owner(exchange: &Exchange<'_>, name: &RepositoryName) -> UploadOwner {
     let repository = exchange.repository(name).to_string();
     UploadOwner { principal: exchange.identity.caller.to_string(), repository }
-}
-
-async fn mount(
-    exchange: &Exchange<'_>,
-    name: &RepositoryName,
-    digest: Digest,
-    query: &Query<'_>,
-) -> Result<bool, OciError> {
-    let api = exchange.api;
-    if !AccountSettings::read(&api.registry.metadata.local()?, &exchange.registry)
-        .map_err(ReadError::from)?
-        .mounts_blobs
-    {
-        return Ok(false);
-    }
-    let named: Vec<&str> = query.all("from").take(MAX_SOURCES).collect();
-    let sources: Vec<RepositoryName> = if named.is_empty() {
-        api.registry.repositories_with_blob(&exchange.registry, &digest, MAX_SOURCES).await?
-    } else {
-        // What is no name, or may not be read, is no source: the answer is a session (U42).
-        named.iter().filter_map(|from| from.parse().ok()).collect()
-    };
-    let mut allowed = Vec::new();
-    for from in sources {
-        match exchange.may(Action::ReadBlob, Some(&from))? {
-            Verdict::Allowed => allowed.push(from),
-            Verdict::InsufficientScope if !named.is_empty() => {
-                return Err(super::access::mount_challenge(exchange, name));
-            }
-            _ => {}
-        }
-    }
-    Ok(api.registry.mount_blob(&exchange.repository(name), digest, allowed).await?)
 }
 
 async fn take_whole(
@@ -227,7 +171,7 @@ async fn finish(
         append(exchange, name, upload, body).await?;
     }
     // It may have been deleted meanwhile.
-    create_repository(exchange, name).await?;
+    super::creation::create_repository(exchange, name).await?;
     exchange.api.registry.finish_upload(&exchange.repository(name), upload, digest).await?;
     Ok(reply::created(&blob_path(name, &digest), &digest))
 }
